@@ -1,0 +1,34 @@
+# make rehearse      the main job, for real, on two throw-away machines (minutes)
+# make rehearse-xen  the same under real Xen in QEMU (minutes with KVM, an hour emulated)
+# make test          all tests, the uml rehearsal included (under 30 minutes from a cold clone)
+# make deny          licences and bans of the dependencies
+
+CARGO ?= cargo
+# Another emulator for rehearse-xen: make rehearse-xen QEMU=/path/to/qemu-system-x86_64
+QEMU ?=
+
+.PHONY: rehearse rehearse-xen test check docs deny
+
+rehearse:
+	tests/tools rehearse
+	$(CARGO) run --quiet -- rehearse --engine auto
+
+rehearse-xen:
+	tests/tools rehearse-xen
+	$(CARGO) run --quiet -- rehearse --engine qemu $(if $(QEMU),--qemu $(QEMU))
+
+test: check
+	tests/tools test
+	$(CARGO) test --tests --no-fail-fast
+
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+
+# Writes the generated pages anew; a test fails when they are stale.
+docs:
+	UPDATE_DOCS=1 $(CARGO) test --quiet --test answers --test docs
+
+deny:
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny check bans licenses sources

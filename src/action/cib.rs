@@ -1,0 +1,252 @@
+//! Objects of the CIB: cluster properties, defaults, resources with their constraints, fencing levels.
+//!
+//! They are loaded by `cibadmin -M -c` (create or modify): the same objects again are no error, where `-C` gives 108 and
+//! a plain `-M` of something new gives 105. A template may hold one section, or `<configuration>` with several: all of
+//! it is one change, so no resource starts before its constraints are there.
+
+mod compare;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use self::compare::{Comparison, compare, in_section};
+use super::{Act, Change, Order, Refusal, RefusalKind, Scope, Seen, State};
+use crate::cluster::NOT_CONNECTED;
+use crate::node::{At, Cmd};
+
+/// Sections that `cibadmin -o` knows. It takes any word: of an unknown one it prints the whole CIB, with exit code 0.
+const SECTIONS: [&str; 7] =
+    ["configuration", "crm_config", "rsc_defaults", "op_defaults", "resources", "constraints", "fencing-topology"];
+
+/// Keeps the cluster from acting while it learns what already runs. A set of its own: nothing else ever holds it, so a
+/// run that was killed in between is recognised and finished by the next one.
+const HOLD: &str = r#"<crm_config><cluster_property_set id="hapair-takeover"><nvpair id="hapair-takeover-maintenance-mode" name="maintenance-mode" value="true"/></cluster_property_set></crm_config>"#;
+const HOLD_ID: &str = "hapair-takeover";
+
+/// `$1`: seconds. Succeeds once the cluster, left to itself, would stop nothing.
+const FOUND_RUNNING: &str = include_str!("cib/takeover.sh");
+
+/// Objects of the CIB.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cib {
+    /// Section of `cibadmin -o`; `configuration` for several at once.
+    pub section: String,
+    /// Template that the objects come from.
+    #[serde(default)]
+    pub template: Option<String>,
+    /// The objects.
+    #[serde(default)]
+    pub content: Option<String>,
+    /// For people: `the cluster's properties`.
+    pub title: String,
+    /// `true`: holds a password, so it is never shown and no diff of it is made.
+    #[serde(default)]
+    pub secret: String,
+    /// `true`: what these resources describe may run already and must go on running.
+    #[serde(default)]
+    pub takeover: String,
+}
+
+impl Cib {
+    fn is_secret(&self) -> bool {
+        self.secret == "true"
+    }
+
+    fn objects(&self) -> Result<&str> {
+        if !SECTIONS.contains(&self.section.as_str()) {
+            bail!("the CIB has no section {}; known are {}", self.section, SECTIONS.join(", "));
+        }
+        let objects = self.content.as_deref().with_context(|| format!("{}: the step names no template", self.title))?;
+        in_section(&self.section, objects).with_context(|| self.template.clone().unwrap_or_default())?;
+        Ok(objects)
+    }
+
+    /// The live configuration: of the first node that answers.
+    fn live(seen: &Seen<'_>) -> Option<(At, String)> {
+        At::BOTH.into_iter().find(|at| seen.get(*at, 0).ok()).map(|at| (at, seen.get(at, 0).text()))
+    }
+
+    fn compared(&self, live: &str) -> Result<Comparison> {
+        compare(&self.section, self.objects()?, live)
+    }
+
+    fn load(&self, section: &str, objects: impl Into<Vec<u8>>) -> Cmd {
+        Cmd::write(["cibadmin", "-M", "-c", "-o", section, "--xml-pipe"]).stdin(objects).secret(self.is_secret())
+    }
+}
+
+impl Act for Cib {
+    fn title(&self) -> String {
+        format!("load {} into the CIB", self.title)
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Pair
+    }
+
+    fn reads(&self, _at: At) -> Vec<Cmd> {
+        vec![Cmd::read(["cibadmin", "-Q", "-o", "configuration"])]
+    }
+
+    fn judge(&self, _at: At, seen: &Seen<'_>) -> State {
+        if let Err(error) = self.objects() {
+            return Refusal::state(RefusalKind::Preflight, format!("{error:#}"), "mend the step or its template");
+        }
+        let Some((_, live)) = Self::live(seen) else {
+            return State::Unknown(not_read(seen));
+        };
+        let found = match self.compared(&live) {
+            Ok(found) => found,
+            Err(error) => {
+                return Refusal::state(
+                    RefusalKind::Preflight,
+                    format!("{}: {error:#}", self.title),
+                    "look at it with `cibadmin -Q -o configuration`; rename it or take it out (`cibadmin -D`)",
+                );
+            }
+        };
+        if found.ids.is_empty() {
+            return if self.takeover == "true" && live.contains(HOLD_ID) {
+                State::drift(format!("give {} over to the cluster, which is still held back", self.title))
+            } else {
+                State::Satisfied
+            };
+        }
+        let change = Change::new(format!("load {}: {}", self.title, named(&found.ids)));
+        State::Drift(if self.is_secret() { change } else { change.diff(found.diff) })
+    }
+
+    fn orders(&self, _at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {
+        let (at, live) = Self::live(seen).with_context(|| not_read(seen))?;
+        let found = self.compared(&live)?;
+        let load = Order::new(at, self.load(&self.section, found.payload));
+        let held = live.contains(HOLD_ID);
+        if self.takeover != "true" || !(found.new_objects || held) {
+            return Ok(vec![load]);
+        }
+        let limit = Duration::from_secs(300);
+        Ok(vec![
+            Order::new(at, Cmd::write(["cibadmin", "-M", "-c", "-o", "crm_config", "--xml-pipe"]).stdin(HOLD)),
+            load,
+            Order::new(
+                at,
+                Cmd::write_sh(FOUND_RUNNING, [limit.as_secs().to_string()]).timeout(limit + Duration::from_secs(120)),
+            ),
+            Order::new(
+                at,
+                Cmd::write(["cibadmin", "-D", "-o", "crm_config", "--xml-pipe"])
+                    .stdin(format!("<cluster_property_set id=\"{HOLD_ID}\"/>")),
+            ),
+        ])
+    }
+}
+
+/// Why no node gave its CIB.
+fn not_read(seen: &Seen<'_>) -> String {
+    let output = seen.get(At::First, 0);
+    match output.code {
+        127 => "Pacemaker is not installed yet".to_owned(),
+        NOT_CONNECTED => "the cluster does not run yet".to_owned(),
+        code => format!("cibadmin gave exit code {code}: {}", output.errors().lines().last().unwrap_or("nothing said")),
+    }
+}
+
+/// At most four, then how many more.
+fn named(ids: &[String]) -> String {
+    match ids.len() {
+        0..=4 => ids.join(", "),
+        more => format!("{} and {} more", ids[..3].join(", "), more - 3),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::Memory;
+    use crate::node::Output;
+
+    fn cib(takeover: &str) -> Cib {
+        Cib {
+            section: "rsc_defaults".to_owned(),
+            template: None,
+            content: Some(
+                "<meta_attributes id=\"rsc-options\"><nvpair id=\"a\" name=\"resource-stickiness\" value=\"50\"/></meta_attributes>"
+                    .to_owned(),
+            ),
+            title: "the defaults".to_owned(),
+            secret: String::new(),
+            takeover: takeover.to_owned(),
+        }
+    }
+
+    fn out(code: i32, text: &str) -> Output {
+        Output { code, stdout: text.into(), stderr: Vec::new() }
+    }
+
+    fn judge(cib: &Cib, first: Output, second: Output) -> (State, Result<Vec<Order>>) {
+        let (first, second) = ([first], [second]);
+        let memory = Memory::default();
+        let seen = Seen { outputs: [&first, &second], memory: &memory };
+        (cib.judge(At::First, &seen), cib.orders(At::First, &seen))
+    }
+
+    const EMPTY: &str = "<configuration><crm_config/><nodes/><resources/><constraints/></configuration>";
+
+    #[test]
+    fn without_a_cluster_nothing_can_be_told() {
+        let (state, orders) = judge(&cib(""), out(102, ""), out(102, ""));
+        assert_eq!(state, State::Unknown("the cluster does not run yet".to_owned()));
+        assert!(orders.is_err());
+        let (state, _) = judge(&cib(""), out(127, ""), out(127, ""));
+        assert_eq!(state, State::Unknown("Pacemaker is not installed yet".to_owned()));
+    }
+
+    #[test]
+    fn the_node_that_answers_is_asked_and_told() {
+        let (state, orders) = judge(&cib(""), out(102, ""), out(0, EMPTY));
+        let State::Drift(change) = state else { panic!("{state:?}") };
+        assert_eq!(change.summary, "load the defaults: rsc-options");
+        let orders = orders.expect("orders");
+        assert_eq!(orders.len(), 1);
+        assert_eq!(orders[0].at, At::Second);
+        assert_eq!(orders[0].cmd.argv, ["cibadmin", "-M", "-c", "-o", "rsc_defaults", "--xml-pipe"]);
+        assert!(String::from_utf8_lossy(&orders[0].cmd.stdin).starts_with("<rsc_defaults>\n  <meta_attributes"));
+    }
+
+    #[test]
+    fn a_takeover_holds_the_cluster_back_and_lets_it_go() {
+        let (_, orders) = judge(&cib("true"), out(0, EMPTY), out(0, EMPTY));
+        let argv: Vec<String> = orders.expect("orders").iter().map(|order| order.cmd.argv[..2].join(" ")).collect();
+        assert_eq!(argv, ["cibadmin -M", "cibadmin -M", "sh -c", "cibadmin -D"]);
+    }
+
+    #[test]
+    fn a_takeover_that_was_killed_is_finished() {
+        let loaded = EMPTY.replace(
+            "<nodes/>",
+            "<rsc_defaults><meta_attributes id=\"rsc-options\"><nvpair id=\"a\" name=\"resource-stickiness\" value=\"50\"/></meta_attributes></rsc_defaults>",
+        );
+        assert_eq!(judge(&cib("true"), out(0, &loaded), out(0, &loaded)).0, State::Satisfied);
+        let held = loaded.replace("<crm_config/>", &HOLD.replace('\n', ""));
+        let (state, orders) = judge(&cib("true"), out(0, &held), out(0, &held));
+        assert!(matches!(state, State::Drift(_)));
+        assert_eq!(orders.expect("orders").len(), 4);
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let secret = Cib { secret: "true".to_owned(), ..cib("") };
+        let (state, orders) = judge(&secret, out(0, EMPTY), out(0, EMPTY));
+        assert!(!format!("{state:?}").contains("50"));
+        assert!(orders.expect("orders")[0].cmd.secret);
+    }
+
+    #[test]
+    fn a_section_that_cibadmin_would_ignore_is_refused() {
+        let wrong = Cib { section: "nosuch".to_owned(), ..cib("") };
+        assert!(matches!(judge(&wrong, out(0, EMPTY), out(0, EMPTY)).0, State::Refused(_)));
+    }
+}

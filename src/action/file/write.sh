@@ -1,0 +1,62 @@
+# Writes a whole file: beside the old one, synced, then renamed over it.
+# $1 path  $2 mode, or "keep"  $3 owner  $4 size  $5 name of the backup  $6 size of the old content, or nothing
+# The content comes on standard input; with $6, the old content stands before it, and must still be what the file holds.
+set -eu
+path=$1 mode=$2 owner=$3 size=$4 key=$5 old=$6
+dir=${path%/*}
+new=$dir/.${path##*/}.hapair-new
+kept=/var/lib/hapair
+if [ -d "$path" ] && [ ! -L "$path" ]; then
+    echo "$path is a folder" >&2
+    exit 73
+fi
+umask 022
+[ -d "$dir/" ] || mkdir -p "$dir"
+umask 077
+mkdir -p "$kept/backup" "$kept/absent"
+if [ ! -e "$kept/backup/$key" ] && [ ! -L "$kept/backup/$key" ] && [ ! -e "$kept/absent/$key" ]; then
+    if [ -e "$path" ] || [ -L "$path" ]; then
+        rm -f "$kept/backup/.new"
+        cp -a "$path" "$kept/backup/.new"
+        [ -L "$kept/backup/.new" ] || sync "$kept/backup/.new"
+        mv -T "$kept/backup/.new" "$kept/backup/$key"
+    else
+        : >"$kept/absent/$key"
+    fi
+fi
+rm -f "$new"
+if [ "$mode" = keep ] && [ -e "$path" ]; then
+    # Takes over mode and owner; the content is replaced in the next line.
+    cp -p "$path" "$new"
+fi
+cat >"$new"
+# A connection that broke looks like the end of the content.
+if [ "$(wc -c <"$new")" -ne "$size" ]; then
+    rm -f "$new"
+    echo "the content of $path did not arrive whole; nothing was changed" >&2
+    exit 74
+fi
+if [ -n "$old" ]; then
+    there=/dev/null
+    [ ! -e "$path" ] || there=$path
+    if ! head -c "$old" "$new" | cmp -s - "$there"; then
+        rm -f "$new"
+        echo "$path was changed meanwhile by something else; nothing was changed here, run it again" >&2
+        exit 75
+    fi
+    rm -f "$new.tail"
+    tail -c "+$((old + 1))" "$new" >"$new.tail"
+    # Not renamed: the mode that was taken over stays.
+    cat "$new.tail" >"$new"
+    rm -f "$new.tail"
+fi
+case $mode in
+keep) [ -e "$path" ] || chmod 0644 "$new" ;;
+*)
+    chown "$owner" "$new"
+    chmod "$mode" "$new"
+    ;;
+esac
+sync "$new"
+mv -f -T "$new" "$path"
+sync "$dir/"

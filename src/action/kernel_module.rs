@@ -1,0 +1,153 @@
+//! A kernel module: loaded now, and at each boot.
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Act, Order, Refusal, RefusalKind, Seen, State};
+use crate::drbd;
+use crate::node::{At, Cmd};
+
+/// Loaded now and at boot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelModule {
+    /// Name as in `lsmod`.
+    pub name: String,
+    /// `systemd` (/etc/modules-load.d) or `sysv` (/etc/modules).
+    #[serde(default = "init")]
+    pub init: String,
+    /// For DRBD: `8.0`, `8.4` or `9`, the dialect that the configuration will be written in.
+    #[serde(default)]
+    pub dialect: String,
+    /// `true`: an earlier action of the step builds it, so it may be missing before.
+    #[serde(default)]
+    pub built: String,
+}
+
+fn init() -> String {
+    "{{ platform.init }}".to_owned()
+}
+
+const READ: &str = r#"
+# $1 module, $2 init
+read -r release </proc/sys/kernel/osrelease
+printf 'release=%s\n' "$release"
+if [ -d "/sys/module/$1" ]; then
+	echo loaded=yes
+	[ -r "/sys/module/$1/version" ] && read -r version <"/sys/module/$1/version" && printf 'version=%s\n' "$version"
+else
+	printf 'version=%s\n' "$(modinfo -F version "$1" 2>/dev/null)"
+	modprobe -n -q "$1" 2>/dev/null && echo there=yes
+fi
+if [ "$2" = systemd ]; then file=/etc/modules-load.d/$1.conf; else file=/etc/modules; fi
+[ -r "$file" ] && while read -r line _; do [ "$line" = "$1" ] && echo boot=yes; done <"$file"
+exit 0
+"#;
+
+const BOOT: &str = r#"
+# $1 module, $2 init
+umask 022
+if [ "$2" = systemd ]; then
+	mkdir -p /etc/modules-load.d || exit 1
+	file=/etc/modules-load.d/$1.conf
+	printf '%s\n' "$1" >"$file.hapair-new" || exit 1
+else
+	file=/etc/modules
+	{ [ ! -r "$file" ] || cat "$file"; printf '%s\n' "$1"; } >"$file.hapair-new" || exit 1
+fi
+mv "$file.hapair-new" "$file" && sync
+"#;
+
+impl Act for KernelModule {
+    fn title(&self) -> String {
+        format!("kernel module {} loaded, now and at boot", self.name)
+    }
+
+    fn reads(&self, _at: At) -> Vec<Cmd> {
+        vec![Cmd::read_sh(READ, [self.name.clone(), self.init.clone()])]
+    }
+
+    fn judge(&self, at: At, seen: &Seen<'_>) -> State {
+        let text = seen.get(at, 0).text();
+        let value = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).filter(|v| !v.is_empty());
+        let release = value("release=").unwrap_or("?");
+        let loaded = value("loaded=").is_some();
+        if !loaded && value("there=").is_none() {
+            if self.built == "true" {
+                return State::Unknown(format!("the module {} is not built yet", self.name));
+            }
+            let what = format!("the running kernel {release} has no module {}", self.name);
+            return if release.contains("cloud") {
+                Refusal::state(
+                    RefusalKind::Preflight,
+                    format!("{what}: it is Debian's kernel for clouds, which also lacks OCFS2 and Xen"),
+                    "`apt-get install linux-image-amd64`, `apt-get purge 'linux-image-*cloud*'`, reboot, then continue",
+                )
+            } else {
+                Refusal::state(
+                    RefusalKind::Preflight,
+                    what,
+                    format!("boot a kernel that has it (`modinfo {}` must succeed), then continue", self.name),
+                )
+            };
+        }
+        if let (false, Some(version)) = (self.dialect.is_empty(), value("version=")) {
+            let speaks = drbd::dialect(version);
+            if speaks != self.dialect {
+                return Refusal::state(
+                    RefusalKind::Preflight,
+                    format!(
+                        "the module {} is version {version}, which wants a configuration of the {speaks} dialect, not {}",
+                        self.name, self.dialect
+                    ),
+                    "both nodes must run the same kernel and the same module: compare `modinfo drbd` on both",
+                );
+            }
+        }
+        match (loaded, value("boot=").is_some()) {
+            (true, true) => State::Satisfied,
+            (true, false) => State::drift(format!("load the module {} at boot", self.name)),
+            (false, true) => State::drift(format!("load the module {}", self.name)),
+            (false, false) => State::drift(format!("load the module {}, now and at boot", self.name)),
+        }
+    }
+
+    fn orders(&self, at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {
+        Ok(vec![
+            Order::new(at, Cmd::write(["modprobe", &self.name])),
+            Order::new(at, Cmd::write_sh(BOOT, [self.name.clone(), self.init.clone()])),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::Memory;
+    use crate::node::Output;
+
+    fn judge(text: &str, built: &str) -> State {
+        let module =
+            KernelModule { name: "drbd".into(), init: "systemd".into(), dialect: "8.4".into(), built: built.into() };
+        let out = [Output { stdout: text.into(), ..Output::default() }];
+        let memory = Memory::default();
+        module.judge(At::First, &Seen { outputs: [&out, &[]], memory: &memory })
+    }
+
+    #[test]
+    fn loaded_and_at_boot() {
+        assert_eq!(judge("release=6.1.0-56-amd64\nloaded=yes\nversion=8.4.11\nboot=yes\n", ""), State::Satisfied);
+        assert!(matches!(judge("release=6.1.0-56-amd64\nloaded=yes\nversion=8.4.11\n", ""), State::Drift(_)));
+        assert!(matches!(judge("release=6.1.0-56-amd64\nversion=8.4.11\nthere=yes\n", ""), State::Drift(_)));
+    }
+
+    #[test]
+    fn missing_or_wrong() {
+        let State::Refused(r) = judge("release=6.1.0-56-cloud-amd64\nversion=\n", "") else { panic!("not refused") };
+        assert!(r.what.contains("clouds") && r.next.contains("linux-image-amd64"));
+        assert!(matches!(judge("release=2.6.22-14-xen\nversion=\n", "true"), State::Unknown(_)));
+        assert!(
+            matches!(judge("release=6.1.0\nloaded=yes\nversion=9.2.2\nboot=yes\n", ""), State::Refused(r) if r.what.contains("9.2.2"))
+        );
+    }
+}

@@ -1,0 +1,371 @@
+//! What the user decided: validated, complete, typed. Knows nothing of nodes.
+//!
+//! An answers file becomes [`Answers`] in [`load`], which reports every problem of the file at once,
+//! each with its line and column. [`fields`] is the one table of keys: defaults, the JSON Schema
+//! and the reference page come from it.
+
+pub mod fields;
+pub mod load;
+pub mod schema;
+pub mod tree;
+
+use std::net::Ipv4Addr;
+
+use serde::Serialize;
+
+pub use load::{LoadError, Loaded, Problem, Problems, Secrets, file, text};
+
+/// A text that must not be shown: `Debug` and `Serialize` give `********`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(zeroize::Zeroizing<String>);
+
+impl Secret {
+    /// Keeps `text` secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(zeroize::Zeroizing::new(text.into()))
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("********")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("********")
+    }
+}
+
+/// Everything that the user decided.
+#[derive(Debug, Clone, Serialize)]
+pub struct Answers {
+    /// Name of the cluster: 1 to 15 characters of `a-z0-9-`.
+    pub cluster: String,
+    /// `auto`, or a platform's id such as `debian-12`.
+    pub platform: String,
+    /// The two nodes, in the order of the file: the first is node number 0 of OCFS2 and number 1 of Corosync.
+    pub nodes: [NodeAnswers; 2],
+    /// DRBD and the file system.
+    pub storage: Storage,
+    /// What runs the virtual machines.
+    pub hypervisor: Hypervisor,
+    /// Where packages come from.
+    pub packages: Packages,
+    /// How a node is switched off by its peer.
+    pub fencing: Fencing,
+    /// Cluster properties that are a matter of taste.
+    pub cib: Cib,
+    /// The virtual machines.
+    pub vms: Vec<Vm>,
+}
+
+impl Answers {
+    /// Why the answers are valid but not to be carried out, each as a sentence for people.
+    ///
+    /// A rehearsal may use fencing by ssh: its machines hold nothing.
+    pub fn refusals(&self, rehearsal: bool) -> Vec<String> {
+        let mut refusals = Vec::new();
+        if self.fencing.method.uses_ssh() && !self.fencing.accept_unsafe_ssh && !rehearsal {
+            refusals.push(
+                "Fencing by ssh is refused: it cannot switch off a node that hangs or has lost its \
+                 network, and then both nodes write to the same data. Take ipmi, sbd or an agent as \
+                 fencing.method, or accept the danger with `accept_unsafe: ssh` under `fencing`."
+                    .to_owned(),
+            );
+        }
+        refusals
+    }
+}
+
+/// One node.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeAnswers {
+    /// What `uname -n` will say: lower case, no dot, no underscore.
+    pub name: String,
+    /// How to reach it.
+    pub ssh: Reach,
+    /// `SHA256:...` of its SSH host key, if given: then an unknown key with this fingerprint is accepted.
+    pub host_key: Option<String>,
+    /// DRBD, OCFS2 and the first cluster link.
+    pub address: Ipv4Addr,
+    /// The second cluster link.
+    pub second_address: Option<Ipv4Addr>,
+    /// This node's backing device, `storage.device` unless the node has its own.
+    pub device: String,
+    /// Serial or by-id name: consent to destroy what the device holds.
+    pub erase: Option<String>,
+}
+
+/// How a node is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reach {
+    /// hapair runs on this node.
+    Local,
+    /// `user@host[:port]`.
+    Ssh {
+        /// Login name; other than `root`, `sudo -n` is used.
+        user: String,
+        /// Host name or address.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+}
+
+/// Size of a partition that is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Create {
+    /// Never make it: it must be there.
+    No,
+    /// All of the free space behind the last partition.
+    Rest,
+    /// So many bytes.
+    Bytes(u64),
+}
+
+/// One DRBD device with OCFS2 on it, or one DRBD device for each VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// The tutorial's: one dual-primary device, OCFS2 on it.
+    Ocfs2,
+    /// The readers' (comments 4 and 8): a device for each VM, no cluster file system.
+    DrbdPerVm,
+}
+
+/// How the first synchronisation is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InitialSync {
+    /// Copy the whole device once.
+    Full,
+    /// Declare both sides equal; only where both devices are freshly made.
+    Skip,
+}
+
+/// Resynchronisation rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SyncRate {
+    /// From the link's speed.
+    Auto,
+    /// Bytes per second.
+    BytesPerSecond(u64),
+}
+
+/// Who promotes and mounts after a reboot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// Clones in the CIB.
+    Cluster,
+    /// The tutorial's boot script.
+    Script,
+}
+
+/// DRBD and the file system.
+#[derive(Debug, Clone, Serialize)]
+pub struct Storage {
+    /// When and how large the partition is made where it is missing.
+    pub create: Create,
+    /// One device with OCFS2, or a device for each VM.
+    pub layout: Layout,
+    /// Name of the DRBD resource.
+    pub resource: String,
+    /// DRBD's TCP port.
+    pub port: u16,
+    /// Mount point.
+    pub mount: String,
+    /// Full copy or skip.
+    pub initial_sync: InitialSync,
+    /// Rate of the resynchronisation.
+    pub sync_rate: SyncRate,
+    /// Who promotes and mounts after a reboot.
+    pub start: Start,
+}
+
+/// Kind of hypervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HypervisorKind {
+    /// Xen.
+    Xen,
+    /// KVM.
+    Kvm,
+    /// Only in a rehearsal whose machines can't run a hypervisor; no answers file can ask for it.
+    StandIn,
+}
+
+/// What runs the virtual machines.
+#[derive(Debug, Clone, Serialize)]
+pub struct Hypervisor {
+    /// Xen or KVM.
+    pub kind: HypervisorKind,
+    /// Memory of dom0, in MiB.
+    pub dom0_memory_mib: u64,
+    /// What only a rehearsal's machines ask for; no answers file can set it.
+    #[serde(skip)]
+    pub lab: LabHypervisor,
+}
+
+/// How a rehearsal's hypervisor differs from one on metal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LabHypervisor {
+    /// The emulator can't run PVH guests: they are made as PV guests, which can't be moved while they run.
+    pub pv_guests: bool,
+    /// The machines are emulated: guests read the processor's own time stamp counter (`tsc_mode`, xl.cfg(5)), since Xen
+    /// can't emulate the instruction that the emulator reports to it.
+    pub native_tsc: bool,
+}
+
+/// Where packages come from.
+#[derive(Debug, Clone, Serialize)]
+pub struct Packages {
+    /// A URL that replaces the nodes' package sources during the install.
+    pub mirror: Option<String>,
+}
+
+/// A BMC's address and credentials.
+#[derive(Debug, Clone, Serialize)]
+pub struct Bmc {
+    /// Address or host name of the BMC.
+    pub address: String,
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// How a node is switched off by its peer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Fencing {
+    /// The method with all that it needs.
+    pub method: FencingMethod,
+    /// The user accepts `ssh` outside a rehearsal.
+    pub accept_unsafe_ssh: bool,
+}
+
+/// A fencing method.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FencingMethod {
+    /// A BMC for each node.
+    Ipmi {
+        /// In the order of the nodes.
+        nodes: Box<[Bmc; 2]>,
+    },
+    /// Watchdog and a small shared disk.
+    Sbd {
+        /// The shared disks, by-id.
+        devices: Vec<String>,
+        /// The watchdog device.
+        watchdog: String,
+    },
+    /// Any installed fence agent.
+    Agent {
+        /// Its name, such as `fence_apc_snmp`.
+        name: String,
+        /// Parameters for each node; values may be secret.
+        nodes: Box<[Vec<(String, Secret)>; 2]>,
+    },
+    /// Several methods in order.
+    Levels {
+        /// First to be tried first.
+        methods: Vec<FencingMethod>,
+    },
+    /// The tutorial's `external/ssh`.
+    Ssh,
+}
+
+impl FencingMethod {
+    /// Name as in the answers file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            FencingMethod::Ipmi { .. } => "ipmi",
+            FencingMethod::Sbd { .. } => "sbd",
+            FencingMethod::Agent { .. } => "agent",
+            FencingMethod::Levels { .. } => "levels",
+            FencingMethod::Ssh => "ssh",
+        }
+    }
+
+    /// Whether it is, or falls back to, the tutorial's `external/ssh`.
+    pub fn uses_ssh(&self) -> bool {
+        match self {
+            FencingMethod::Ssh => true,
+            FencingMethod::Levels { methods } => methods.iter().any(FencingMethod::uses_ssh),
+            _ => false,
+        }
+    }
+}
+
+/// A score of Pacemaker: a number or INFINITY, kept as it is written in the CIB.
+pub type Score = String;
+
+/// Cluster properties that are a matter of taste.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cib {
+    /// `resource-stickiness`.
+    pub stickiness: Score,
+    /// `default-resource-failure-stickiness` of Heartbeat 2; elsewhere `migration-threshold`.
+    pub failure_stickiness: Score,
+}
+
+/// What a VM's disk starts as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Image {
+    /// A tiny guest made from the node's own kernel.
+    Demo,
+    /// A disk image that is copied.
+    File {
+        /// Path on the first node.
+        path: String,
+    },
+    /// An empty disk.
+    Blank,
+}
+
+/// A virtual machine.
+#[derive(Debug, Clone, Serialize)]
+pub struct Vm {
+    /// Name: also the id of its resource in the CIB.
+    pub name: String,
+    /// Made by hapair, or a configuration of one's own.
+    pub source: VmSource,
+    /// Node that it prefers.
+    pub prefer: Option<String>,
+}
+
+/// Where a VM's configuration comes from.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VmSource {
+    /// An `xl` configuration of one's own.
+    Config {
+        /// Path on the first node.
+        path: String,
+    },
+    /// Made from these.
+    Made {
+        /// Memory in MiB.
+        memory_mib: u64,
+        /// Virtual CPUs.
+        vcpus: u32,
+        /// Size of the disk in bytes.
+        disk_bytes: u64,
+        /// What the disk starts as.
+        image: Image,
+        /// A bridge that exists on both nodes.
+        bridge: Option<String>,
+    },
+}

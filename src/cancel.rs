@@ -1,0 +1,50 @@
+//! Ctrl-C: once finishes the running action and stops there; twice leaves at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// How often it was pressed. Cheap to copy; all copies count together.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicU8>);
+
+impl Cancel {
+    /// Counts presses of Ctrl-C and SIGTERM from now on; the second one ends the process with exit code 130.
+    ///
+    /// # Errors
+    /// When the signal can't be handled.
+    pub fn listen() -> anyhow::Result<Self> {
+        let cancel = Self::default();
+        let counted = cancel.clone();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        std::thread::Builder::new().name("ctrl-c".to_owned()).spawn(move || {
+            runtime.block_on(async move {
+                let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                else {
+                    return;
+                };
+                loop {
+                    tokio::select! {
+                        pressed = tokio::signal::ctrl_c() => if pressed.is_err() { return },
+                        _ = terminate.recv() => {}
+                    }
+                    if counted.0.fetch_add(1, Ordering::SeqCst) >= 1 {
+                        // The terminal may have its cursor hidden by a progress list.
+                        let _ = console::Term::stderr().show_cursor();
+                        std::process::exit(i32::from(crate::exit::INTERRUPTED));
+                    }
+                }
+            });
+        })?;
+        Ok(cancel)
+    }
+
+    /// Whether the run is to stop after the running action.
+    pub fn requested(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+
+    /// As if Ctrl-C had been pressed.
+    pub fn request(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,187 @@
+//! The command line: a contract.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::report::Format;
+use crate::setup::Places;
+
+/// Turns two fresh Linux machines into a high-availability pair: Xen, DRBD, OCFS2, Corosync and Pacemaker.
+#[derive(Debug, Parser)]
+#[command(name = "hapair", version, help_expected = true, max_term_width = 100, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; without it, `install`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Install by this answers file: the same as `install --answers FILE`.
+    #[command(flatten)]
+    pub install: InstallArgs,
+    /// Where things are.
+    #[command(flatten)]
+    pub places: PlaceArgs,
+}
+
+/// Where things are.
+#[derive(Debug, Clone, Args)]
+pub struct PlaceArgs {
+    /// Folder for journals, secrets and host keys [default: $XDG_STATE_HOME/hapair]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Steps of your own, in place of or beside those of the same name
+    #[arg(long, global = true, value_name = "DIR")]
+    pub steps_dir: Option<PathBuf>,
+    /// Templates of your own, in place of or beside those of the same name
+    #[arg(long, global = true, value_name = "DIR")]
+    pub templates_dir: Option<PathBuf>,
+    /// Private key for SSH, in place of those of ssh's own configuration
+    #[arg(long, global = true, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Configuration file for SSH, in place of your own
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ssh_config: Option<PathBuf>,
+}
+
+impl From<PlaceArgs> for Places {
+    fn from(args: PlaceArgs) -> Self {
+        Places {
+            state_dir: args.state_dir,
+            steps_dir: args.steps_dir,
+            templates_dir: args.templates_dir,
+            identity: args.identity,
+            ssh_config: args.ssh_config,
+        }
+    }
+}
+
+/// How a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people, with diffs
+    Text,
+    /// For programs
+    Json,
+    /// As a shell script for each node
+    Sh,
+}
+
+/// An answers file.
+#[derive(Debug, Clone, Args)]
+pub struct AnswersArg {
+    /// The answers file
+    #[arg(long, value_name = "FILE")]
+    pub answers: PathBuf,
+}
+
+/// Arguments of `install`, also without its name.
+#[derive(Debug, Clone, Args)]
+pub struct InstallArgs {
+    /// The answers file
+    #[arg(long, value_name = "FILE")]
+    pub answers: Option<PathBuf>,
+    /// How the run is shown
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Install unattended: never asks; continues where a run stopped
+    Install(InstallArgs),
+    /// Preflight: read both nodes, compare them, say what would refuse; changes nothing
+    Check(AnswersArg),
+    /// Show what would change, with diffs; changes nothing
+    Plan {
+        /// The answers file
+        #[command(flatten)]
+        answers: AnswersArg,
+        /// Only this step
+        #[arg(long, value_name = "ID")]
+        step: Option<String>,
+        /// Ask no node: show everything that a fresh pair would need
+        #[arg(long)]
+        offline: bool,
+        /// How it is shown
+        #[arg(long, value_enum, default_value = "text")]
+        format: PlanFormat,
+    },
+    /// Write every file as it would be on the nodes to DIR/<node>/<absolute path>; asks no node
+    Render {
+        /// The answers file
+        #[command(flatten)]
+        answers: AnswersArg,
+        /// Folder that gets the files
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Run one step alone; refuses if what it needs is not so
+    Step {
+        /// Id of the step; `hapair steps` lists them
+        id: String,
+        /// The answers file
+        #[command(flatten)]
+        answers: AnswersArg,
+        /// How the run is shown
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// List the steps in order; with --answers, each one's state on the nodes
+    Steps {
+        /// The answers file
+        #[arg(long, value_name = "FILE")]
+        answers: Option<PathBuf>,
+    },
+    /// Tell what a step does and why
+    Explain {
+        /// Id of the step; `hapair steps` lists them
+        id: String,
+    },
+    /// Show checkpoints and live health: DRBD, mounts, cluster, VMs
+    Status {
+        /// The answers file
+        #[command(flatten)]
+        answers: AnswersArg,
+        /// How it is shown
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// The same install, for real, on two throw-away machines
+    Rehearse(RehearseArgs),
+    /// Print the JSON Schema of the answers file
+    Schema,
+}
+
+/// What the throw-away machines are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// `qemu` where KVM works, else `uml`
+    Auto,
+    /// User-Mode Linux: real DRBD, OCFS2 and cluster, no hypervisor; minutes
+    Uml,
+    /// Whole virtual machines with GRUB and Xen; minutes with KVM, half an hour or more emulated
+    Qemu,
+}
+
+/// Arguments of `rehearse`.
+#[derive(Debug, Clone, Args)]
+pub struct RehearseArgs {
+    /// Rehearse these answers: names, layout and VMs are yours, addresses and sizes are the lab's
+    #[arg(long, value_name = "FILE")]
+    pub answers: Option<PathBuf>,
+    /// What the machines are
+    #[arg(long, value_enum, default_value = "auto")]
+    pub engine: Engine,
+    /// Start from an image that has the packages already
+    #[arg(long)]
+    pub preinstalled: bool,
+    /// Leave the machines running at the end and tell how to log in
+    #[arg(long)]
+    pub keep: bool,
+    /// Emulator in place of qemu-system-x86_64
+    #[arg(long, value_name = "PATH")]
+    pub qemu: Option<PathBuf>,
+    /// How the run is shown
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}

@@ -1,0 +1,222 @@
+//! `hapair install`: brings about everything, or goes on where a run stopped.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::cancel::Cancel;
+use crate::engine::{Ended, Engine};
+use crate::event::{Event, Failure, Sink, StepName};
+use crate::exit;
+use crate::journal::{self, Journal};
+use crate::lock::Lock;
+use crate::node::{At, Pair};
+use crate::plan::Plan;
+use crate::preflight;
+use crate::report;
+use crate::secrets::Secrets;
+use crate::setup::{Setup, Survey};
+use crate::state;
+
+/// What is to be run, and how it is shown.
+pub struct Run<'a> {
+    /// `install`, `step drbd-sync`.
+    pub command: String,
+    /// Ids of the steps; all if `None`.
+    pub steps: Option<Vec<String>>,
+    /// How it is shown.
+    pub format: report::Format,
+    /// Ctrl-C.
+    pub cancel: &'a Cancel,
+    /// The command that continues.
+    pub resume: String,
+}
+
+/// Gives every event to the journal first, and to the reporter only when it is on disk.
+struct Sinks {
+    journal: Journal,
+    reporter: Box<dyn Sink>,
+}
+
+impl Sink for Sinks {
+    fn event(&mut self, event: &Event) -> Result<()> {
+        let kept = self.journal.event(event);
+        self.reporter.event(event)?;
+        kept
+    }
+}
+
+/// How a run ended; a failure was shown already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Exit code.
+    pub code: u8,
+    /// How many actions changed something.
+    pub changed: usize,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// What ended it before the first event: a held lock (7), a journal that can't be read.
+pub fn run(setup: &Setup, run: &Run<'_>) -> Result<Outcome> {
+    state::make(&setup.state)?;
+    let _lock = Lock::take(&setup.state, &run.command)?;
+    let (journal, lines) = Journal::open(&setup.state, &setup.answers.cluster)?;
+    let sinks = Mutex::new(Sinks { journal, reporter: report::choose_here(run.format) });
+    let emit = |event: &Event| sinks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).event(event);
+    match go(setup, run, &sinks, &emit, &lines) {
+        Ok(outcome) => Ok(outcome),
+        Err(error) => match error.downcast::<Failure>() {
+            Ok(mut failure) => {
+                // The engine has shown its own failures; what came before it has no step.
+                if failure.step.is_none() {
+                    failure.resume.get_or_insert_with(|| run.resume.clone());
+                    emit(&Event::Failed(failure.clone()))?;
+                }
+                Ok(Outcome { code: failure.exit, changed: 0 })
+            }
+            Err(error) => Err(error),
+        },
+    }
+}
+
+fn go(
+    setup: &Setup,
+    run: &Run<'_>,
+    sinks: &Mutex<Sinks>,
+    emit: &dyn Fn(&Event) -> Result<()>,
+    lines: &[journal::Line],
+) -> Result<Outcome> {
+    let began = Instant::now();
+    if let Some(why) = setup.answers.refusals(setup.rehearsal).first() {
+        return Err(crate::setup::refused(None, why.clone(), "change `fencing` in the answers file").into());
+    }
+    let pair = setup.connect(true)?;
+    let survey = setup.survey(&pair)?;
+    let secrets = Secrets::of_install(&setup.state)?;
+    let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
+    emit(&started(setup, run, &plan))?;
+    for (at, facts) in At::BOTH.into_iter().zip(&survey.facts) {
+        emit(&Event::NodeReached { node: pair.at(at).name.clone(), summary: facts.summary() })?;
+    }
+    for text in notes(setup, &survey, lines) {
+        emit(&Event::Note { text })?;
+    }
+    preflight::refuse(&preflight::findings(&setup.answers, &survey.facts))?;
+    if let Some(ids) = &run.steps {
+        needs(setup, &pair, &plan, ids)?;
+    }
+    let wanted: Option<Vec<&str>> = run.steps.as_ref().map(|ids| ids.iter().map(String::as_str).collect());
+    let mut engine = Engine::new(&pair, sinks, run.cancel, run.resume.clone());
+    if setup.answers.nodes[0].ssh == crate::answers::Reach::Local {
+        engine.order = [At::Second, At::First];
+    }
+    match engine.run(&plan, wanted.as_deref()) {
+        Ok(Ended::Interrupted) => Ok(Outcome { code: exit::INTERRUPTED, changed: 0 }),
+        Err(failure) => Ok(Outcome { code: failure.exit, changed: 0 }),
+        Ok(Ended::Done { changed }) => {
+            emit(&Event::RunDone {
+                changed,
+                seconds: began.elapsed().as_secs_f64(),
+                summary: summary(setup, changed, run.steps.is_some()),
+            })?;
+            Ok(Outcome { code: exit::DONE, changed })
+        }
+    }
+}
+
+fn started(setup: &Setup, run: &Run<'_>, plan: &Plan) -> Event {
+    let wanted = |id: &str| run.steps.as_ref().is_none_or(|ids| ids.iter().any(|wanted| wanted == id));
+    Event::RunStarted {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster: setup.answers.cluster.clone(),
+        command: run.command.clone(),
+        nodes: [setup.answers.nodes[0].name.clone(), setup.answers.nodes[1].name.clone()],
+        steps: plan
+            .steps
+            .iter()
+            .filter(|step| wanted(&step.step.id))
+            .map(|step| StepName { id: step.step.id.clone(), title: step.step.title.clone() })
+            .collect(),
+        plan: plan.hash.clone(),
+    }
+}
+
+fn notes(setup: &Setup, survey: &Survey, lines: &[journal::Line]) -> Vec<String> {
+    let mut notes = setup.warnings.clone();
+    if let Some(Event::ActionStarting { step, title, node, .. }) = journal::unfinished(lines) {
+        let node = node.as_deref().unwrap_or("both nodes");
+        notes.push(format!(
+            "the run before ended in the step {step} on {node}, at: {title}; everything is checked again"
+        ));
+    }
+    let cib = &setup.answers.cib;
+    if survey.platform.messaging == "corosync" {
+        let threshold = crate::variables::migration_threshold(&cib.stickiness, &cib.failure_stickiness);
+        notes.push(format!(
+            "cib.failure_stickiness {} of Heartbeat 2 becomes migration-threshold {threshold} of Pacemaker",
+            cib.failure_stickiness
+        ));
+    }
+    notes
+}
+
+/// Refuses a single step whose needs are not so on the system, whatever the journal says.
+fn needs(setup: &Setup, pair: &Pair, plan: &Plan, ids: &[String]) -> Result<()> {
+    for id in ids {
+        let Some(step) = plan.step(id) else { continue };
+        let needed: Vec<_> = step.step.needs.iter().filter_map(|need| plan.step(need)).collect();
+        let actions: Vec<_> = needed.iter().flat_map(|step| &step.actions).collect();
+        let looked = crate::engine::look(pair, &actions)
+            .map_err(|(at, lost)| crate::setup::unreachable(&pair.at(at).name, &lost))?;
+        let mut index = 0;
+        for need in needed {
+            for action in &need.actions {
+                for (at, state) in looked.states(index, action, &crate::action::Memory::default()) {
+                    if let Some(missing) = words(&state) {
+                        let node = (!action.is_pair()).then(|| setup.answers.nodes[at.index()].name.as_str());
+                        let what = format!("the step {id} needs {}, which is not so: {missing}", need.step.id);
+                        let next = format!("run that step first: hapair step {} --answers ...", need.step.id);
+                        return Err(crate::setup::refused(node, what, &next).into());
+                    }
+                }
+                index += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is missing, if anything is.
+fn words(state: &crate::action::State) -> Option<String> {
+    match state {
+        crate::action::State::Satisfied => None,
+        crate::action::State::Drift(change) => Some(change.summary.clone()),
+        crate::action::State::Unknown(why) => Some(why.clone()),
+        crate::action::State::Refused(refusal) => Some(refusal.what.clone()),
+    }
+}
+
+fn summary(setup: &Setup, changed: usize, single: bool) -> Vec<String> {
+    if changed == 0 {
+        return vec!["Nothing to do: everything is as it must be.".to_owned()];
+    }
+    if single {
+        return Vec::new();
+    }
+    let [first, second] = &setup.answers.nodes;
+    let vms: Vec<&str> = setup.answers.vms.iter().map(|vm| vm.name.as_str()).collect();
+    vec![
+        format!(
+            "{} and {} are a pair: {} on both, mirrored by DRBD, {}.",
+            first.name,
+            second.name,
+            setup.answers.storage.mount,
+            if vms.is_empty() { "no VM yet".to_owned() } else { format!("with {}", vms.join(", ")) }
+        ),
+        format!("Look at it: ssh {} crm_mon -1, or hapair status --answers ...", first.name),
+        format!("State and keys are kept in {}; keep a copy of that folder.", setup.state.display()),
+    ]
+}

@@ -1,0 +1,90 @@
+//! Looks: all reads of many actions in one round trip to each node.
+
+use std::sync::Arc;
+
+use crate::action::{Memory, Seen, State};
+use crate::node::{At, Cmd, Lost, Output, Pair};
+use crate::plan::PlannedAction;
+
+/// What the reads of some actions gave.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    outputs: [Arc<Vec<Output>>; 2],
+    /// For each action and node: which outputs are its own.
+    places: Vec<[Vec<usize>; 2]>,
+}
+
+/// Asks both nodes at once for everything that the actions need to know.
+///
+/// # Errors
+/// The first node that could not be asked.
+pub fn look(pair: &Pair, actions: &[&PlannedAction]) -> Result<Looked, (At, Lost)> {
+    let mut reads: [Vec<Cmd>; 2] = [Vec::new(), Vec::new()];
+    let mut places = Vec::with_capacity(actions.len());
+    for action in actions {
+        places.push(At::BOTH.map(|at| {
+            let Some(instance) = action.of(at) else { return Vec::new() };
+            instance.reads(at).into_iter().map(|read| place(&mut reads[at.index()], read)).collect()
+        }));
+    }
+    let [first, second] = &reads;
+    let (first, second) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| pair.at(At::Second).read_all(second));
+        let first = pair.at(At::First).read_all(first);
+        (first, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    Ok(Looked {
+        outputs: [
+            Arc::new(first.map_err(|lost| (At::First, lost))?),
+            Arc::new(second.map_err(|lost| (At::Second, lost))?),
+        ],
+        places,
+    })
+}
+
+/// Several actions read the same thing (/proc/drbd): it is asked for once.
+fn place(reads: &mut Vec<Cmd>, read: Cmd) -> usize {
+    match reads.iter().position(|known| *known == read) {
+        Some(index) => index,
+        None => {
+            reads.push(read);
+            reads.len() - 1
+        }
+    }
+}
+
+impl Looked {
+    /// What is known of `count` actions from number `first` on.
+    pub fn slice(&self, first: usize, count: usize) -> Looked {
+        Looked { outputs: self.outputs.clone(), places: self.places[first..first + count].to_vec() }
+    }
+
+    /// How an action stands on each node it is for.
+    pub fn states(&self, index: usize, action: &PlannedAction, memory: &Memory) -> Vec<(At, State)> {
+        action.each().map(|(at, _)| (at, self.state(index, action, at, memory))).collect()
+    }
+
+    /// How an action stands on a node.
+    pub fn state(&self, index: usize, action: &PlannedAction, at: At, memory: &Memory) -> State {
+        self.with(index, memory, |seen| match action.of(at) {
+            Some(instance) => instance.judge(at, seen),
+            None => State::Satisfied,
+        })
+    }
+
+    /// Whether an action is satisfied wherever it is for.
+    pub fn satisfied(&self, index: usize, action: &PlannedAction, memory: &Memory) -> bool {
+        self.states(index, action, memory).iter().all(|(_, state)| *state == State::Satisfied)
+    }
+
+    /// Gives the outputs of one action to `judge`.
+    pub fn with<T>(&self, index: usize, memory: &Memory, judge: impl FnOnce(&Seen<'_>) -> T) -> T {
+        let own = At::BOTH.map(|at| {
+            self.places[index][at.index()]
+                .iter()
+                .map(|place| self.outputs[at.index()][*place].clone())
+                .collect::<Vec<Output>>()
+        });
+        judge(&Seen { outputs: [&own[0], &own[1]], memory })
+    }
+}

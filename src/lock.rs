@@ -1,0 +1,75 @@
+//! One run at a time: a lock on the state folder. It names its owner; the system lets go of it when the owner ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, flock};
+
+/// Held as long as it lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Another run holds the lock.
+#[derive(Debug)]
+pub struct Held {
+    /// Who: process, host, since when, which command.
+    pub owner: String,
+}
+
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "another run holds the lock: {}; wait for it, or end it", self.owner.trim())
+    }
+}
+
+impl std::error::Error for Held {}
+
+impl Lock {
+    /// Takes the lock of a state folder.
+    ///
+    /// # Errors
+    /// [`Held`] when another process has it; otherwise when the folder can't be written.
+    pub fn take(state: &Path, command: &str) -> Result<Self> {
+        let path = state.join("lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .with_context(|| format!("opening the lock {}", path.display()))?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut owner = String::new();
+            file.read_to_string(&mut owner).context("reading the lock")?;
+            return Err(Held { owner }.into());
+        }
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let owner =
+            format!("process {} on {host}, since {}: hapair {command}\n", std::process::id(), jiff::Timestamp::now());
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(owner.as_bytes()))
+            .with_context(|| format!("writing the lock {}", path.display()))?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_run_is_told_who_holds_the_lock() {
+        let state = tempfile::tempdir().expect("a folder");
+        let first = Lock::take(state.path(), "install").expect("free");
+        let error = Lock::take(state.path(), "install").expect_err("held");
+        let held = error.downcast_ref::<Held>().expect("held");
+        assert!(held.owner.contains(&format!("process {}", std::process::id())), "{}", held.owner);
+        drop(first);
+        Lock::take(state.path(), "install").expect("free again");
+    }
+}

@@ -1,0 +1,118 @@
+//! The program: reads the command line, runs the command, turns an error into words and an exit code.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use hapair::answers::load::{LoadError, Secrets};
+use hapair::cancel::Cancel;
+use hapair::cli::{Cli, Command};
+use hapair::command::{self, install, say, typed};
+use hapair::event::Failure;
+use hapair::report::Format;
+use hapair::setup::{Places, Setup};
+use hapair::step::Catalog;
+use hapair::{exit, lock, rehearsal};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let code = code(&error);
+            say(format!("hapair: {error:#}").trim_end());
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// The only place that turns an error into an exit code.
+fn code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if cause.is::<LoadError>() {
+            return exit::ANSWERS;
+        }
+        if cause.is::<lock::Held>() {
+            return exit::LOCKED;
+        }
+        if cause.is::<command::step::NoStep>() {
+            return exit::USAGE;
+        }
+        if let Some(failure) = cause.downcast_ref::<Failure>() {
+            return failure.exit;
+        }
+    }
+    exit::STEP_FAILED
+}
+
+fn run(cli: Cli) -> anyhow::Result<u8> {
+    let places: Places = cli.places.into();
+    let Some(command) = cli.command else {
+        let Some(answers) = &cli.install.answers else {
+            Cli::command().print_help()?;
+            return Ok(exit::USAGE);
+        };
+        return install(answers, places, cli.install.format, None);
+    };
+    match command {
+        Command::Install(args) => match &args.answers {
+            Some(answers) => install(answers, places, args.format, None),
+            None => {
+                say(
+                    "hapair: install never asks: name an answers file with --answers FILE (`hapair schema` describes it)",
+                );
+                Ok(exit::USAGE)
+            }
+        },
+        Command::Step { id, answers, format } => {
+            command::step::known(&Catalog::load(places.steps_dir.as_deref())?, &id)?;
+            install(&answers.answers, places, format, Some(id))
+        }
+        Command::Check(args) => command::check::run(&Setup::load(&args.answers, places, Secrets::Resolve)?),
+        Command::Plan { answers, step, offline, format } => {
+            let secrets = if offline { Secrets::Leave } else { Secrets::Resolve };
+            let setup = Setup::load(&answers.answers, places, secrets)?;
+            command::plan::run(&setup, &command::plan::Options { step, offline, format })?;
+            Ok(exit::DONE)
+        }
+        Command::Render { answers, out } => {
+            let setup = Setup::load(&answers.answers, places, Secrets::Leave)?;
+            let count = command::render::run(&setup, &out)?;
+            say(&format!("{count} files in {}", out.display()));
+            Ok(exit::DONE)
+        }
+        Command::Steps { answers: None } => {
+            command::print(&command::steps::list(&Catalog::load(places.steps_dir.as_deref())?))?;
+            Ok(exit::DONE)
+        }
+        Command::Steps { answers: Some(answers) } => {
+            let setup = Setup::load(&answers, places, Secrets::Resolve)?;
+            command::print(&command::steps::text(&command::steps::states(&setup)?))?;
+            Ok(exit::DONE)
+        }
+        Command::Explain { id } => {
+            let catalog = Catalog::load(places.steps_dir.as_deref())?;
+            command::print(&command::explain::page(command::step::known(&catalog, &id)?))?;
+            Ok(exit::DONE)
+        }
+        Command::Status { answers, format } => {
+            let setup = Setup::load(&answers.answers, places, Secrets::Resolve)?;
+            command::status::run(&setup, format == Format::Json)
+        }
+        Command::Rehearse(args) => rehearsal::run(&args, places),
+        Command::Schema => {
+            command::print(&format!("{:#}\n", hapair::answers::schema::schema()))?;
+            Ok(exit::DONE)
+        }
+    }
+}
+
+fn install(answers: &std::path::Path, places: Places, format: Format, step: Option<String>) -> anyhow::Result<u8> {
+    let cancel = Cancel::listen()?;
+    let setup = Setup::load(answers, places, Secrets::Resolve)?;
+    let name = step.as_ref().map_or_else(|| "install".to_owned(), |id| format!("step {id}"));
+    install::run(
+        &setup,
+        &install::Run { command: name, steps: step.map(|id| vec![id]), format, cancel: &cancel, resume: typed() },
+    )
+    .map(|outcome| outcome.code)
+}

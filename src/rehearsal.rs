@@ -1,0 +1,307 @@
+//! `hapair rehearse`: the very same install, for real, on two throw-away machines, and the proof of its result.
+
+pub mod cache;
+pub mod command;
+pub mod lab;
+pub mod mapping;
+pub mod proof;
+pub mod qemu;
+pub mod repository;
+pub mod rootfs;
+pub mod uml;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::action::kind::Action;
+use crate::answers::load::Secrets;
+use crate::answers::{Answers, Create, LabHypervisor, Reach, load};
+use crate::cancel::Cancel;
+use crate::cli::{Engine, RehearseArgs};
+use crate::command::{install, print, say};
+use crate::event::Event;
+use crate::exit;
+use crate::journal::Journal;
+use crate::node::{At, Cmd, Pair};
+use crate::plan::Plan;
+use crate::setup::{Places, Setup};
+use crate::state;
+use lab::{Lab, Machine, Wish};
+use mapping::Ground;
+
+/// Where the run's own files are; the outer process makes the folder, the inner one uses it.
+const SCRATCH: &str = "HAPAIR_SCRATCH";
+
+/// Runs the rehearsal; gives the exit code.
+///
+/// # Errors
+/// When the machines can't be had, or a proof fails.
+pub fn run(args: &RehearseArgs, places: Places) -> Result<u8> {
+    let answers = match &args.answers {
+        Some(path) => load::file(path, Secrets::Leave)?.answers,
+        None => mapping::tutorial(),
+    };
+    let engine = engine(args);
+    if engine == Engine::Uml && !uml::inside() {
+        return outside(args, &answers, &places);
+    }
+    let scratch = match std::env::var_os(SCRATCH) {
+        Some(path) if uml::inside() => PathBuf::from(path),
+        _ => scratch()?,
+    };
+    let result = rehearse(args, engine, answers, places, &scratch);
+    if !args.keep {
+        let _ = cache::remove(&scratch);
+    }
+    result
+}
+
+fn engine(args: &RehearseArgs) -> Engine {
+    match args.engine {
+        Engine::Auto => {
+            let program = args.qemu.clone().unwrap_or_else(|| PathBuf::from("/usr/bin/qemu-system-x86_64"));
+            if program.exists() && qemu::kvm_works(&program) { Engine::Qemu } else { Engine::Uml }
+        }
+        engine => engine,
+    }
+}
+
+/// Gets what needs the network, then runs this program once more in a namespace of its own.
+fn outside(args: &RehearseArgs, answers: &Answers, places: &Places) -> Result<u8> {
+    let scratch = scratch()?;
+    let wish = wish(args, Engine::Uml, answers, places, &scratch)?;
+    uml::prepare(&wish, &|text| say(text))?;
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let code = uml::enter_namespace(&words, &[(SCRATCH, scratch.as_os_str())])?;
+    if !args.keep {
+        cache::remove(&scratch)?;
+    }
+    u8::try_from(code).context("the exit code of the rehearsal")
+}
+
+fn cache_folder() -> Result<PathBuf> {
+    let base = match std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute()) {
+        Some(dir) => dir,
+        None => PathBuf::from(std::env::var_os("HOME").context("no place for images: HOME is not set")?).join(".cache"),
+    };
+    let folder = base.join("hapair");
+    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    Ok(folder)
+}
+
+fn scratch() -> Result<PathBuf> {
+    let cache = cache_folder()?;
+    Ok(tempfile::Builder::new().prefix("run-").tempdir_in(cache).context("a folder for this run")?.keep())
+}
+
+fn wish(args: &RehearseArgs, engine: Engine, answers: &Answers, places: &Places, scratch: &Path) -> Result<Wish> {
+    // What the machines must be able to install is what the plan installs: nothing is listed twice.
+    let ground =
+        Ground { device: "/dev/sda3".to_owned(), xen: engine == Engine::Qemu, hypervisor: LabHypervisor::default() };
+    let (mapped, _) = mapping::onto(answers.clone(), &ground);
+    let setup = Setup::of(mapped, places.clone())?;
+    let (platform, found) = setup.offline()?;
+    let offered = packages(&setup.plan(&platform, &found, &crate::secrets::Secrets::placeholders())?);
+    Ok(Wish {
+        names: [answers.nodes[0].name.clone(), answers.nodes[1].name.clone()],
+        release: release(answers)?.to_owned(),
+        cluster: mapping::CLUSTER.map(|address| address.to_string()),
+        second: mapping::SECOND.map(|address| address.to_string()),
+        data_mib: mapping::DATA_MIB,
+        leave_free: answers.storage.create != Create::No,
+        preinstalled: if args.preinstalled { offered.clone() } else { Vec::new() },
+        offered,
+        cache: cache_folder()?,
+        scratch: scratch.to_owned(),
+    })
+}
+
+/// Debian release of the machines.
+fn release(answers: &Answers) -> Result<&'static str> {
+    match answers.platform.as_str() {
+        "auto" | "debian-12" => Ok("bookworm"),
+        "debian-13" => Ok("trixie"),
+        other => bail!("{other} can't be rehearsed: the machines are Debian 12 or 13; set `platform: auto`"),
+    }
+}
+
+/// All packages that a plan installs.
+fn packages(plan: &Plan) -> Vec<String> {
+    plan.steps
+        .iter()
+        .flat_map(|step| &step.actions)
+        .filter_map(|action| match action.any() {
+            Some(Action::Packages(packages)) => {
+                // Of alternatives (`a|b`) the first is what is installed where none is there.
+                Some(packages.names.split_whitespace().filter_map(|name| name.split('|').next()).map(str::to_owned))
+            }
+            _ => None,
+        })
+        .flatten()
+        .collect::<BTreeSet<String>>()
+        .into_iter()
+        .collect()
+}
+
+fn rehearse(args: &RehearseArgs, engine: Engine, answers: Answers, places: Places, scratch: &Path) -> Result<u8> {
+    let began = Instant::now();
+    let wish = wish(args, engine, &answers, &places, scratch)?;
+    let tell = |text: &str| say(text);
+    let mut emulated = LabHypervisor::default();
+    let mut lab: Box<dyn Lab> = if engine == Engine::Qemu {
+        let lab = qemu::new(&wish, &qemu::Options { qemu: args.qemu.clone() }, &tell)?;
+        emulated = LabHypervisor { pv_guests: !lab.live_migration(), native_tsc: lab.emulated() };
+        Box::new(lab)
+    } else {
+        Box::new(uml::new(&wish, &tell)?)
+    };
+    let ground = Ground { device: lab.data_device(), xen: engine == Engine::Qemu, hypervisor: emulated };
+    let (mut answers, lines) = mapping::onto(answers, &ground);
+    let mut out = format!("Rehearsal on two throw-away machines ({})\n", lab.engine());
+    for line in lines {
+        out.push_str(&format!("  {line}\n"));
+    }
+    for limit in lab.limits() {
+        out.push_str(&format!("  not as on metal: {limit}\n"));
+    }
+    print(&out)?;
+    for machine in Machine::BOTH {
+        let login = lab.login(machine);
+        answers.nodes[machine.index()].ssh = Reach::Ssh { user: "root".to_owned(), host: login.host, port: login.port };
+    }
+    let login = lab.login(Machine::First);
+    let places = Places {
+        state_dir: Some(scratch.join("state")),
+        identity: Some(login.key.clone()),
+        ssh_config: None,
+        ..places
+    };
+    let mut setup = Setup::of(answers, places)?;
+    setup.rehearsal = true;
+    state::make(&setup.state)?;
+    std::fs::copy(&login.known_hosts, setup.state.join("known_hosts"))
+        .context("taking over the machines' host keys")?;
+
+    let result = on_machines(args, lab.as_mut(), &setup, began);
+    if let Err(error) = &result {
+        for machine in Machine::BOTH {
+            let text = std::fs::read(lab.console(machine)).unwrap_or_default();
+            let console = command::last_lines(&String::from_utf8_lossy(&text), 15);
+            say(&format!("last lines of {}'s console:\n{console}", setup.answers.nodes[machine.index()].name));
+        }
+        say(&format!("hapair: {error:#}"));
+    }
+    if args.keep {
+        keep(lab.as_mut(), &setup)?;
+    }
+    lab.gone()?;
+    match result {
+        Ok(code) => Ok(code),
+        Err(_) => Ok(exit::STEP_FAILED),
+    }
+}
+
+fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, began: Instant) -> Result<u8> {
+    for machine in Machine::BOTH {
+        lab.power_on(machine)?;
+    }
+    let pair = setup.connect(true)?;
+    let started = Instant::now();
+    until_up(lab, &pair)?;
+    say(&format!("both machines answer after {:.0} s", started.elapsed().as_secs_f64()));
+
+    let cancel = Cancel::listen()?;
+    let run = |command: &str| install::Run {
+        command: command.to_owned(),
+        steps: None,
+        format: args.format,
+        cancel: &cancel,
+        resume: "hapair rehearse (a rehearsal always begins anew)".to_owned(),
+    };
+    let first = install::run(setup, &run("install"))?;
+    if first.code != exit::DONE {
+        return Ok(first.code);
+    }
+    proof::all(lab, setup, &pair)?;
+    let again = Instant::now();
+    let second = install::run(setup, &run("install (again)"))?;
+    if second.code != exit::DONE {
+        return Ok(second.code);
+    }
+    if second.changed > 0 {
+        bail!("a second install changed {} things: it must change nothing", second.changed);
+    }
+    print(&format!(
+        "proof: a second install changes nothing ({:.1} s)\n\n{}\nall proofs seen; {:.0} s from start to end\n",
+        again.elapsed().as_secs_f64(),
+        times(setup)?,
+        began.elapsed().as_secs_f64()
+    ))?;
+    Ok(exit::DONE)
+}
+
+/// Waits for SSH on both.
+///
+/// # Errors
+/// When a machine does not answer in the engine's patience.
+pub fn until_up(lab: &mut dyn Lab, pair: &Pair) -> Result<()> {
+    let began = Instant::now();
+    for (machine, at) in Machine::BOTH.into_iter().zip(At::BOTH) {
+        let node = pair.at(at);
+        loop {
+            match node.exec(&Cmd::read(["true"])) {
+                Ok(output) if output.ok() => break,
+                Ok(output) => bail!("{}: `true` gives {}", node.name, output.code),
+                Err(lost) if began.elapsed() > lab.patience() => {
+                    bail!("{} does not answer after {} s: {lost}", node.name, began.elapsed().as_secs())
+                }
+                Err(_) if !lab.is_on(machine) => bail!("{} has ended", node.name),
+                Err(_) => {
+                    node.transport.reset();
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Seconds of each step of the first install.
+fn times(setup: &Setup) -> Result<String> {
+    let mut text = String::from("time per step\n");
+    for line in Journal::read(&setup.state, &setup.answers.cluster)? {
+        match line.event {
+            Event::StepDone { step, seconds, .. } => text.push_str(&format!("  {step:14} {seconds:7.1} s\n")),
+            Event::StepSkipped { step, why } => text.push_str(&format!("  {step:14} {why}\n")),
+            Event::RunDone { .. } => break,
+            _ => {}
+        }
+    }
+    Ok(text)
+}
+
+fn keep(lab: &mut dyn Lab, setup: &Setup) -> Result<()> {
+    let mut text = String::from("\nThe machines are left running; Ctrl-C ends them.\n");
+    for machine in Machine::BOTH {
+        let login = lab.login(machine);
+        let enter = uml::entrance().map(|enter| format!("{enter} ")).unwrap_or_default();
+        text.push_str(&format!(
+            "  {}: {enter}ssh -p {} -i {} -o UserKnownHostsFile={} root@{}\n",
+            setup.answers.nodes[machine.index()].name,
+            login.port,
+            login.key.display(),
+            login.known_hosts.display(),
+            login.host
+        ));
+    }
+    print(&text)?;
+    let cancel = Cancel::listen()?;
+    while !cancel.requested() {
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! The user's answers on the lab's machines: names, layout and VMs stay, addresses and sizes become the lab's.
+
+use std::net::Ipv4Addr;
+
+use crate::answers::{
+    Answers, Cib, Create, Fencing, FencingMethod, Hypervisor, HypervisorKind, Image, InitialSync, LabHypervisor,
+    Layout, NodeAnswers, Packages, Reach, Start, Storage, SyncRate, Vm, VmSource,
+};
+
+/// Cluster addresses of the machines.
+pub const CLUSTER: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2)];
+/// Addresses of the second link.
+pub const SECOND: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 78, 0, 1), Ipv4Addr::new(10, 78, 0, 2)];
+/// Size of the DRBD partition.
+pub const DATA_MIB: u64 = 512;
+/// Size of a VM's disk.
+const DISK_BYTES: u64 = 32 << 20;
+/// Memory of a VM.
+const MEMORY_MIB: u64 = 128;
+
+/// What the machines are, as far as the answers have to know.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// Path of the backing device.
+    pub device: String,
+    /// They run Xen.
+    pub xen: bool,
+    /// How their Xen differs from one on metal.
+    pub hypervisor: LabHypervisor,
+}
+
+/// What is rehearsed when the user has no answers yet: the tutorial's pair with two VMs.
+pub fn tutorial() -> Answers {
+    let node = |name: &str, address| NodeAnswers {
+        name: name.to_owned(),
+        ssh: Reach::Ssh { user: "root".to_owned(), host: name.to_owned(), port: 22 },
+        host_key: None,
+        address,
+        second_address: None,
+        device: "/dev/sda3".to_owned(),
+        erase: None,
+    };
+    let vm = |name: &str, prefer: &str| Vm {
+        name: name.to_owned(),
+        source: VmSource::Made {
+            memory_mib: MEMORY_MIB,
+            vcpus: 1,
+            disk_bytes: DISK_BYTES,
+            image: Image::Demo,
+            bridge: None,
+        },
+        prefer: Some(prefer.to_owned()),
+    };
+    Answers {
+        cluster: "xencluster".to_owned(),
+        platform: "auto".to_owned(),
+        nodes: [node("node1", CLUSTER[0]), node("node2", CLUSTER[1])],
+        storage: Storage {
+            create: Create::Rest,
+            layout: Layout::Ocfs2,
+            resource: "r0".to_owned(),
+            port: 7788,
+            mount: "/drbd0".to_owned(),
+            initial_sync: InitialSync::Full,
+            sync_rate: SyncRate::Auto,
+            start: Start::Cluster,
+        },
+        hypervisor: Hypervisor { kind: HypervisorKind::Xen, dom0_memory_mib: 1024, lab: LabHypervisor::default() },
+        packages: Packages { mirror: None },
+        fencing: Fencing { method: FencingMethod::Ssh, accept_unsafe_ssh: true },
+        cib: Cib { stickiness: "INFINITY".to_owned(), failure_stickiness: "-500".to_owned() },
+        vms: vec![vm("vm01", "node1")],
+    }
+}
+
+/// Puts the answers on the lab's ground; gives what was put in place of what, a line each.
+pub fn onto(mut answers: Answers, ground: &Ground) -> (Answers, Vec<String>) {
+    let mut lines = Vec::new();
+    let mut change = |what: String, from: String, to: &str| {
+        if from != to {
+            lines.push(format!("{what}: {from} becomes {to}"));
+        }
+    };
+    for (index, node) in answers.nodes.iter_mut().enumerate() {
+        let place = |key: &str| format!("nodes[{index}].{key}");
+        change(place("address"), node.address.to_string(), &CLUSTER[index].to_string());
+        node.address = CLUSTER[index];
+        let second = node.second_address.map_or_else(|| "none".to_owned(), |address| address.to_string());
+        change(place("second_address"), second, &SECOND[index].to_string());
+        node.second_address = Some(SECOND[index]);
+        change(place("device"), node.device.clone(), &ground.device);
+        node.device.clone_from(&ground.device);
+        node.erase = None;
+        node.host_key = None;
+    }
+    change("packages.mirror".to_owned(), answers.packages.mirror.clone().unwrap_or_else(|| "none".to_owned()), "none");
+    answers.packages.mirror = None;
+    if let Create::Bytes(bytes) = answers.storage.create {
+        change("storage.create".to_owned(), format!("{} MiB", bytes >> 20), "rest");
+        answers.storage.create = Create::Rest;
+    }
+    if !ground.xen {
+        change(
+            "hypervisor".to_owned(),
+            "xen or kvm".to_owned(),
+            "none: a small service on the shared mount stands in for each VM",
+        );
+        answers.hypervisor.kind = HypervisorKind::StandIn;
+    }
+    answers.hypervisor.lab = ground.hypervisor;
+    answers.hypervisor.dom0_memory_mib = 1024;
+    if !matches!(answers.fencing.method, FencingMethod::Ssh) {
+        change("fencing.method".to_owned(), answers.fencing.method.name().to_owned(), "ssh");
+        answers.fencing.method = FencingMethod::Ssh;
+    }
+    answers.fencing.accept_unsafe_ssh = true;
+    for vm in &mut answers.vms {
+        smaller(vm, &mut change);
+    }
+    (answers, lines)
+}
+
+fn smaller(vm: &mut Vm, change: &mut dyn FnMut(String, String, &str)) {
+    let place = |key: &str| format!("vms.{}.{key}", vm.name);
+    match &mut vm.source {
+        VmSource::Config { path } => {
+            change(place("config"), path.clone(), "a demo guest");
+            vm.source = VmSource::Made {
+                memory_mib: MEMORY_MIB,
+                vcpus: 1,
+                disk_bytes: DISK_BYTES,
+                image: Image::Demo,
+                bridge: None,
+            };
+        }
+        VmSource::Made { memory_mib, vcpus, disk_bytes, image, bridge } => {
+            if *memory_mib > MEMORY_MIB {
+                change(place("memory"), format!("{memory_mib} MiB"), &format!("{MEMORY_MIB} MiB"));
+                *memory_mib = MEMORY_MIB;
+            }
+            *vcpus = 1;
+            if *disk_bytes > DISK_BYTES {
+                change(place("disk"), format!("{} MiB", *disk_bytes >> 20), &format!("{} MiB", DISK_BYTES >> 20));
+                *disk_bytes = DISK_BYTES;
+            }
+            if let Image::File { path } = image {
+                change(place("image"), path.clone(), "demo");
+                *image = Image::Demo;
+            }
+            if let Some(name) = bridge.take() {
+                change(place("bridge"), name, "none");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_vms_stay_and_every_change_is_told() {
+        let mut answers = tutorial();
+        answers.nodes[0].name = "alpha".to_owned();
+        answers.nodes[0].address = Ipv4Addr::new(192, 0, 2, 1);
+        let ground = Ground { device: "/dev/ubdb3".to_owned(), xen: false, hypervisor: LabHypervisor::default() };
+        let (mapped, lines) = onto(answers, &ground);
+        assert_eq!(mapped.nodes[0].name, "alpha");
+        assert_eq!(mapped.nodes[0].address, CLUSTER[0]);
+        assert_eq!(mapped.vms[0].name, "vm01");
+        assert!(lines.contains(&"nodes[0].address: 192.0.2.1 becomes 10.77.0.1".to_owned()), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("stands in")), "{lines:?}");
+    }
+}

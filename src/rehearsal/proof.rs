@@ -1,0 +1,261 @@
+//! What a rehearsal has to show on its machines after the install. Each proof prints what it saw.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::lab::{Lab, Machine};
+use super::until_up;
+use crate::answers::HypervisorKind;
+use crate::cluster::{CRM_MON, ClusterView};
+use crate::command::{print, say};
+use crate::drbd;
+use crate::node::{At, Cmd, Pair};
+use crate::setup::Setup;
+
+/// How long a pair may take to come back by itself: DRBD, two mounts and a VM, on emulated machines.
+const RETURN: Duration = Duration::from_secs(1500);
+/// How long a VM may take to move.
+const MOVE: Duration = Duration::from_secs(900);
+
+/// All of them, in order.
+///
+/// # Errors
+/// The first that fails, with what was seen instead.
+pub fn all(lab: &mut dyn Lab, setup: &Setup, pair: &Pair) -> Result<()> {
+    mirrored(pair)?;
+    shared(setup, pair)?;
+    clustered(setup, pair)?;
+    if let Some(vm) = setup.answers.vms.first() {
+        moved(setup, pair, &vm.name)?;
+    }
+    power_cut(lab, setup, pair)
+}
+
+fn proven(what: &str, seen: &[String]) -> Result<()> {
+    let mut text = format!("proof: {what}\n");
+    for line in seen {
+        text.push_str(&format!("  {line}\n"));
+    }
+    print(&text)
+}
+
+/// Both nodes Primary and UpToDate.
+fn mirrored(pair: &Pair) -> Result<()> {
+    let mut seen = Vec::new();
+    for at in At::BOTH {
+        let node = pair.at(at);
+        let text = ask(pair, at, &Cmd::read(["cat", "/proc/drbd"]))?;
+        let devices = drbd::proc(&text).devices;
+        let [device] = devices.as_slice() else { bail!("{}: /proc/drbd shows {} devices", node.name, devices.len()) };
+        let state = [&device.connection, &device.role, &device.peer_role, &device.disk, &device.peer_disk];
+        if state.map(String::as_str) != ["Connected", "Primary", "Primary", "UpToDate", "UpToDate"] {
+            bail!("{}: DRBD is not Primary and UpToDate on both sides: {text}", node.name);
+        }
+        let line = text.lines().find(|line| line.contains("cs:")).unwrap_or_default().trim();
+        seen.push(format!("{}: {line}", node.name));
+    }
+    proven("both nodes are Primary and UpToDate", &seen)
+}
+
+/// Mounted on both; what one writes the other reads.
+fn shared(setup: &Setup, pair: &Pair) -> Result<()> {
+    let mount = &setup.answers.storage.mount;
+    let mut seen = Vec::new();
+    for at in At::BOTH {
+        let line = ask(pair, at, &Cmd::read(["grep", &format!(" {mount} ocfs2 "), "/proc/mounts"]))?;
+        seen.push(format!("{}: {}", pair.at(at).name, line.trim()));
+    }
+    for at in At::BOTH {
+        let file = format!("{mount}/.rehearsal-{}", at.index() + 1);
+        let word = format!("written on {} at {}", pair.at(at).name, jiff::Timestamp::now());
+        ask(pair, at, &Cmd::write_sh("cat > \"$1\" && sync \"$1\"", [file.clone()]).stdin(word.clone()))?;
+        let read = ask(pair, at.peer(), &Cmd::read(["cat", &file]))?;
+        ask(pair, at, &Cmd::write(["rm", &file]))?;
+        if read != word {
+            bail!("{} reads {read:?} where {} wrote {word:?}", pair.at(at.peer()).name, pair.at(at).name);
+        }
+        seen.push(format!("{} reads: {read}", pair.at(at.peer()).name));
+    }
+    proven(&format!("{mount} is mounted on both, and what one writes the other reads"), &seen)
+}
+
+/// The cluster is online with quorum.
+fn clustered(setup: &Setup, pair: &Pair) -> Result<()> {
+    let view = view(pair, At::First)?;
+    let missing = missing(setup, &view);
+    if !missing.is_empty() {
+        bail!("the cluster is not as it must be: {}", missing.join("; "));
+    }
+    let text = ask(pair, At::First, &Cmd::read(["crm_mon", "-1", "-n"]))?;
+    let seen: Vec<String> = text.lines().filter(|line| line.contains('*')).map(|line| line.trim().to_owned()).collect();
+    proven("the cluster is online, with quorum and with fencing", &seen)
+}
+
+fn missing(setup: &Setup, view: &ClusterView) -> Vec<String> {
+    let names: Vec<String> = setup.answers.nodes.iter().map(|node| node.name.clone()).collect();
+    let mut missing = view.missing_membership(&names);
+    missing.extend(view.missing_resources(&[]));
+    if !view.fencing_enabled {
+        missing.push("fencing is off".to_owned());
+    }
+    for vm in &setup.answers.vms {
+        if host_of(view, &vm.name).is_none() {
+            missing.push(format!("{} does not run", vm.name));
+        }
+    }
+    missing
+}
+
+fn host_of(view: &ClusterView, vm: &str) -> Option<String> {
+    let resource = view.resources.iter().find(|resource| resource.id == vm)?;
+    match resource.nodes.as_slice() {
+        [one] => Some(one.clone()),
+        _ => None,
+    }
+}
+
+/// The VM goes to the other node and comes back.
+fn moved(setup: &Setup, pair: &Pair, vm: &str) -> Result<()> {
+    let home = host_of(&view(pair, At::First)?, vm).with_context(|| format!("{vm} runs nowhere"))?;
+    let at = if home == pair.at(At::First).name { At::First } else { At::Second };
+    let live = setup.answers.hypervisor.kind == HypervisorKind::Xen && !setup.answers.hypervisor.lab.pv_guests;
+    let mut seen = Vec::new();
+    for target in [at.peer(), at] {
+        let name = pair.at(target).name.clone();
+        let before = ticks(setup, pair, vm)?;
+        let began = Instant::now();
+        ask(pair, target, &Cmd::write(["crm_resource", "--move", "--resource", vm, "--node", &name]))?;
+        until(pair, MOVE, &format!("{vm} on {name}"), |view| {
+            (host_of(view, vm).as_deref() == Some(&name) && missing(setup, view).is_empty()).then_some(())
+        })?;
+        ask(pair, target, &Cmd::write(["crm_resource", "--clear", "--resource", vm]))?;
+        let after = goes_on(setup, pair, vm, &before)?;
+        if live && before.boot_id != after.boot_id {
+            bail!("{vm} was booted anew on {name}: it was not moved live ({before:?}, {after:?})");
+        }
+        seen.push(format!(
+            "{vm} on {name} after {:.0} s: tick {} then {}, boot id {}",
+            began.elapsed().as_secs_f64(),
+            before.count,
+            after.count,
+            if before.boot_id == after.boot_id { "kept" } else { "new" }
+        ));
+    }
+    let how = if live {
+        "moved to the other node and back while it ran"
+    } else if setup.answers.hypervisor.kind == HypervisorKind::Xen {
+        "moved to the other node and back by stop and start (this emulator can't move guests live)"
+    } else {
+        "'s stand-in moved to the other node and back by stop and start (no hypervisor here)"
+    };
+    proven(&format!("{vm} {how}").replace(" 's", "'s"), &seen)
+}
+
+/// Both power cords pulled, both machines started again: the pair with its VM comes back by itself.
+fn power_cut(lab: &mut dyn Lab, setup: &Setup, pair: &Pair) -> Result<()> {
+    let boot_ids = boot_ids(pair)?;
+    say("cutting the power of both machines");
+    for machine in Machine::BOTH {
+        lab.power_off(machine)?;
+    }
+    for at in At::BOTH {
+        pair.at(at).transport.reset();
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    for machine in Machine::BOTH {
+        lab.power_on(machine)?;
+    }
+    let began = Instant::now();
+    until_up(lab, pair)?;
+    let up = began.elapsed();
+    say(&format!("both machines answer again after {:.0} s; nothing is done to them now", up.as_secs_f64()));
+    if self::boot_ids(pair)?.iter().zip(&boot_ids).any(|(after, before)| after == before) {
+        bail!("a machine did not boot anew: its power was not cut");
+    }
+    until(pair, RETURN, "the pair back by itself", |view| missing(setup, view).is_empty().then_some(()))?;
+    let back = began.elapsed();
+    mirrored(pair)?;
+    shared(setup, pair)?;
+    if let Some(vm) = setup.answers.vms.first() {
+        let before = ticks(setup, pair, &vm.name)?;
+        goes_on(setup, pair, &vm.name, &before)?;
+    }
+    proven(
+        "after the power of both was cut, the pair and its VMs came back by themselves",
+        &[format!("SSH after {:.0} s, everything after {:.0} s", up.as_secs_f64(), back.as_secs_f64())],
+    )
+}
+
+fn boot_ids(pair: &Pair) -> Result<Vec<String>> {
+    At::BOTH.into_iter().map(|at| ask(pair, at, &Cmd::read(["cat", "/proc/sys/kernel/random/boot_id"]))).collect()
+}
+
+/// What the guest (or its stand-in) writes each second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Tick {
+    count: u64,
+    boot_id: String,
+}
+
+fn ticks(setup: &Setup, pair: &Pair, vm: &str) -> Result<Tick> {
+    let dir = format!("{}/xen/{vm}", setup.answers.storage.mount);
+    // The guest writes to its disk, past the page cache of the node; the stand-in to a file.
+    let script = "if [ -e \"$1/ticks\" ]; then tail -n 1 \"$1/ticks\"; else \
+                  dd if=\"$1/$2-disk0.img\" bs=4096 count=1 iflag=direct 2>/dev/null | tr -d '\\0' | head -n 1; fi";
+    let text = ask(pair, At::First, &Cmd::read_sh(script, [dir, vm.to_owned()]))?;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words.as_slice() {
+        ["tick", count, "uptime", _, "boot_id", boot_id] => {
+            Ok(Tick { count: count.parse().with_context(|| text.clone())?, boot_id: (*boot_id).to_owned() })
+        }
+        _ => bail!("{vm} writes no ticks: {text:?}"),
+    }
+}
+
+/// Waits until the guest has written a later tick.
+fn goes_on(setup: &Setup, pair: &Pair, vm: &str, before: &Tick) -> Result<Tick> {
+    let began = Instant::now();
+    loop {
+        if let Ok(now) = ticks(setup, pair, vm) {
+            if now != *before {
+                return Ok(now);
+            }
+        }
+        if began.elapsed() > Duration::from_secs(180) {
+            bail!("{vm} writes no ticks any more; the last was {before:?}");
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+fn view(pair: &Pair, at: At) -> Result<ClusterView> {
+    ClusterView::parse(&ask(pair, at, &Cmd::read(CRM_MON))?).map_err(anyhow::Error::msg)
+}
+
+fn until<T>(pair: &Pair, limit: Duration, what: &str, mut done: impl FnMut(&ClusterView) -> Option<T>) -> Result<T> {
+    let began = Instant::now();
+    loop {
+        let seen = view(pair, At::First);
+        if let Ok(view) = &seen {
+            if let Some(value) = done(view) {
+                return Ok(value);
+            }
+        }
+        if began.elapsed() > limit {
+            let text =
+                ask(pair, At::First, &Cmd::read(["crm_mon", "-1", "-r"])).unwrap_or_else(|error| format!("{error:#}"));
+            bail!("{what}: not so after {} s:\n{text}", limit.as_secs());
+        }
+        std::thread::sleep(Duration::from_secs(3));
+    }
+}
+
+fn ask(pair: &Pair, at: At, cmd: &Cmd) -> Result<String> {
+    let node = pair.at(at);
+    let output = node.exec(cmd).with_context(|| node.name.clone())?;
+    if !output.ok() {
+        bail!("{}: {} gives {}: {}", node.name, cmd.shown(), output.code, output.errors().trim());
+    }
+    Ok(output.text())
+}

@@ -1,0 +1,329 @@
+//! The lab with QEMU: two whole machines with a disk, GRUB and a hypervisor's processor, so that the boot into Xen and
+//! the migration of a guest are rehearsed too. With KVM where it works, emulated where not.
+
+mod disk;
+mod emulator;
+mod hardware;
+mod identity;
+mod monitor;
+mod probe;
+mod process;
+mod serve;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+pub use self::emulator::{Bug, Emulator, TOOLS, TOOLS_WITHOUT_ROOT, kvm_works, missing};
+
+use self::hardware::Hardware;
+use self::monitor::Monitor;
+use self::process::Process;
+use self::serve::Server;
+use super::cache;
+use super::command::last_lines;
+use super::lab::{Lab, Link, Login, Machine, Wish};
+
+/// What this engine can be told beyond the [`Wish`].
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Another emulator than the one in PATH (`--qemu`).
+    pub qemu: Option<PathBuf>,
+}
+
+/// Two machines, their wires and their package source.
+#[derive(Debug)]
+pub struct Qemu {
+    emulator: Emulator,
+    hardware: [Hardware; 2],
+    processes: [Option<Process>; 2],
+    /// Whether [`Link::Cluster`] and [`Link::Second`] are whole; a machine that is switched on finds them so.
+    links: [bool; 2],
+    folder: PathBuf,
+    scratch: PathBuf,
+    /// The package source; it ends with the lab.
+    _server: Server,
+    /// Holds the sockets where the scratch folder's path is too long for any.
+    _sockets: Option<TempDir>,
+}
+
+/// Builds what the machines need, as far as the cache hasn't got it, and makes their disks; they are still off.
+///
+/// # Errors
+/// When a program is missing, a download fails or there is no room.
+pub fn new(wish: &Wish, options: &Options, say: &dyn Fn(&str)) -> Result<Qemu> {
+    if let Some(text) = missing(options.qemu.as_deref()) {
+        bail!(text);
+    }
+    let emulator = Emulator::look(options.qemu.as_deref())?;
+    say(&format!(
+        "QEMU {} {}",
+        emulator.version,
+        if emulator.kvm { "with KVM" } else { "emulates the machines: KVM doesn't work here" }
+    ));
+    enough_memory()?;
+    let base = disk::base(wish, say)?;
+    let folder = wish.scratch.join("qemu");
+    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    let (sockets, short) = sockets(&folder)?;
+    let server = Server::start(&base.packages)?;
+    let authorized = identity::key_pair(&login_key(&folder), "hapair rehearse")?;
+    let mut known_hosts = String::new();
+    let mut make = |machine: Machine| -> Result<Hardware> {
+        let index = machine.index();
+        say(&format!("making {}'s disk", wish.names[index]));
+        let disk = folder.join(format!("disk-{}.raw", index + 1));
+        disk::copy(&base, &disk, wish)?;
+        let own = folder.join(format!("machine-{}", index + 1));
+        let public = identity::write(&own, &disk, wish, machine, &authorized, server.port())?;
+        let port = free_port()?;
+        let key: Vec<&str> = public.split_whitespace().take(2).collect();
+        let _ = writeln!(known_hosts, "[{}]:{port} {}", Ipv4Addr::LOCALHOST, key.join(" "));
+        let console = folder.join(format!("console-{}.log", index + 1));
+        Ok(Hardware { machine, name: wish.names[index].clone(), disk, console, sockets: sockets.clone(), port })
+    };
+    let hardware = [make(Machine::First)?, make(Machine::Second)?];
+    fs::write(known_hosts_file(&folder), known_hosts).context("write the machines' host keys")?;
+    Ok(Qemu {
+        emulator,
+        hardware,
+        processes: [None, None],
+        links: [true, true],
+        folder,
+        scratch: wish.scratch.clone(),
+        _server: server,
+        _sockets: short,
+    })
+}
+
+impl Qemu {
+    /// Whether the emulator has the fault that keeps Xen's PVH guests from running.
+    pub fn emulator_has_pvh_bug(&self) -> Bug {
+        self.emulator.bug
+    }
+
+    /// Whether a guest can be moved between the machines while it runs. That takes a PVH guest, and those need a processor
+    /// whose virtualization works; PV guests run anyway.
+    pub fn live_migration(&self) -> bool {
+        self.emulator.bug == Bug::Absent
+    }
+
+    /// Whether the machines are emulated. Their guests then need `tsc_mode = "native"`: Xen can't emulate the
+    /// instruction that the emulator reports to it instead of RDTSCP.
+    pub fn emulated(&self) -> bool {
+        !self.emulator.kvm
+    }
+
+    fn log(&self, machine: Machine) -> PathBuf {
+        self.folder.join(format!("qemu-{}.log", machine.index() + 1))
+    }
+
+    /// Waits until QEMU takes orders, or has ended.
+    fn monitor(&self, machine: Machine, process: &Process) -> Result<Monitor> {
+        let limit = Instant::now() + Duration::from_secs(60);
+        loop {
+            match Monitor::connect(&self.hardware[machine.index()].monitor()) {
+                Ok(monitor) => return Ok(monitor),
+                Err(_) if !process.is_running() => return Err(Process::complaint(&self.log(machine))),
+                Err(error) if Instant::now() > limit => return Err(error),
+                Err(_) => thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+}
+
+impl Lab for Qemu {
+    fn engine(&self) -> &'static str {
+        "qemu"
+    }
+
+    fn limits(&self) -> Vec<String> {
+        let mut limits = Vec::new();
+        let version = &self.emulator.version;
+        if self.emulated() {
+            limits.push("The machines are emulated, because KVM doesn't work here: starting them takes minutes, and no time is a measure of a real pair.".to_owned());
+        }
+        let reason = match (self.emulator.bug, self.emulator.kvm) {
+            (Bug::Absent, _) => None,
+            (Bug::Present, _) => Some(format!(
+                "QEMU {version}'s emulation has a fault that halts such guests at once. KVM hasn't got it, and --qemu PATH takes an emulator without it"
+            )),
+            (Bug::Unknown, true) => Some(
+                "KVM doesn't let the machines be hosts themselves (kvm_intel or kvm_amd without nested=1)".to_owned(),
+            ),
+            (Bug::Unknown, false) => Some(format!("QEMU {version} doesn't emulate the processor's virtualization")),
+        };
+        if let Some(reason) = reason {
+            limits.push(format!("Guests of type PVH can't run here, and those of type PV can't be moved while they run, so no live migration is rehearsed: {reason}."));
+        }
+        limits.push(format!("Each machine has one processor, {} MiB of memory and one disk.", hardware::MEMORY_MIB));
+        limits.push("There is no management board in these machines: fencing by IPMI can't be rehearsed.".to_owned());
+        limits.push(
+            "A cut power line loses only what the machine itself hadn't written: no disk cache is lost with it."
+                .to_owned(),
+        );
+        limits
+    }
+
+    fn data_device(&self) -> String {
+        "/dev/sda3".to_owned()
+    }
+
+    fn power_on(&mut self, machine: Machine) -> Result<()> {
+        if self.is_on(machine) {
+            return Ok(());
+        }
+        let hardware = &self.hardware[machine.index()];
+        let mut arguments = self.emulator.processor();
+        arguments.extend(hardware.arguments());
+        let doing = || {
+            let console = fs::read(&hardware.console).unwrap_or_default();
+            format!(
+                "switch {} on; its console's last lines:\n{}",
+                hardware.name,
+                last_lines(&String::from_utf8_lossy(&console), 5)
+            )
+        };
+        let process = Process::start(&self.emulator.program, &arguments, &self.log(machine)).with_context(doing)?;
+        let mut monitor = self.monitor(machine, &process).with_context(doing)?;
+        for link in [Link::Cluster, Link::Second] {
+            monitor.set_link(hardware::card(link), self.links[position(link)]).with_context(doing)?;
+        }
+        self.processes[machine.index()] = Some(process);
+        Ok(())
+    }
+
+    fn power_off(&mut self, machine: Machine) -> Result<()> {
+        match self.processes[machine.index()].take() {
+            Some(process) => {
+                process.end().with_context(|| format!("cut {}'s power", self.hardware[machine.index()].name))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn is_on(&mut self, machine: Machine) -> bool {
+        self.processes[machine.index()].as_ref().is_some_and(Process::is_running)
+    }
+
+    fn console(&self, machine: Machine) -> &Path {
+        &self.hardware[machine.index()].console
+    }
+
+    fn set_link(&mut self, link: Link, up: bool) -> Result<()> {
+        self.links[position(link)] = up;
+        for machine in Machine::BOTH {
+            if let Some(process) = self.processes[machine.index()].as_ref().filter(|process| process.is_running()) {
+                self.monitor(machine, process)
+                    .and_then(|mut monitor| monitor.set_link(hardware::card(link), up))
+                    .with_context(|| {
+                        format!(
+                            "{} {}'s network card",
+                            if up { "plug a cable into" } else { "pull the cable out of" },
+                            self.hardware[machine.index()].name
+                        )
+                    })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn login(&self, machine: Machine) -> Login {
+        Login {
+            host: Ipv4Addr::LOCALHOST.to_string(),
+            port: self.hardware[machine.index()].port,
+            key: login_key(&self.folder),
+            known_hosts: known_hosts_file(&self.folder),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        self.emulator.patience()
+    }
+
+    fn gone(&mut self) -> Result<()> {
+        let ended = Machine::BOTH.map(|machine| self.power_off(machine));
+        ended.into_iter().collect::<Result<Vec<()>>>()?;
+        cache::remove(&self.scratch)
+    }
+}
+
+fn position(link: Link) -> usize {
+    match link {
+        Link::Cluster => 0,
+        Link::Second => 1,
+    }
+}
+
+fn login_key(folder: &Path) -> PathBuf {
+    folder.join("login")
+}
+
+fn known_hosts_file(folder: &Path) -> PathBuf {
+    folder.join("known_hosts")
+}
+
+/// A folder for sockets. The kernel takes paths of 107 bytes at most for those.
+fn sockets(folder: &Path) -> Result<(PathBuf, Option<TempDir>)> {
+    if folder.as_os_str().len() < 80 {
+        return Ok((folder.to_owned(), None));
+    }
+    let short = tempfile::Builder::new().prefix("hapair-").tempdir().context("create a folder for sockets")?;
+    Ok((short.path().to_owned(), Some(short)))
+}
+
+/// A port on 127.0.0.1 that nobody listens on, below those that the kernel gives to outgoing connections: one of those
+/// could be taken while a machine is off.
+fn free_port() -> Result<u16> {
+    let mut bytes = [0; 2];
+    for _ in 0..100 {
+        getrandom::fill(&mut bytes).context("get random bytes for a port number")?;
+        let port = 20000 + u16::from_ne_bytes(bytes) % 10000;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("found no free port between 20000 and 29999 on 127.0.0.1 for a machine's SSH")
+}
+
+/// Both machines' memory, and what QEMU itself takes, have to be there: a swapping host makes every time limit wrong.
+fn enough_memory() -> Result<()> {
+    let text = fs::read_to_string("/proc/meminfo").context("read how much memory is free")?;
+    let available = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<u64>().ok());
+    let needed = 2 * (hardware::MEMORY_MIB + 700);
+    match available {
+        Some(kib) if kib / 1024 < needed => {
+            bail!(
+                "two machines need {needed} MiB of memory and {} MiB are free; end other programs, or rehearse with --engine uml",
+                kib / 1024
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_paths_get_a_short_folder_for_sockets() {
+        let short = Path::new("/tmp/x");
+        assert_eq!(sockets(short).unwrap().0, short);
+        let (path, kept) = sockets(&PathBuf::from("/").join("x".repeat(100))).unwrap();
+        assert!(kept.is_some() && path.as_os_str().len() < 80);
+    }
+
+    #[test]
+    fn ports_are_free_and_low() {
+        assert!((20000..30000).contains(&free_port().unwrap()));
+    }
+}

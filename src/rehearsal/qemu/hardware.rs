@@ -1,0 +1,157 @@
+//! What a machine is made of, in QEMU's words.
+
+use std::path::{Path, PathBuf};
+
+use super::super::lab::{Link, Machine};
+
+/// Memory of a machine: dom0 and a small guest or two.
+pub(super) const MEMORY_MIB: u64 = 2048;
+
+/// The parts of one machine that are its own.
+#[derive(Debug)]
+pub(super) struct Hardware {
+    pub(super) machine: Machine,
+    pub(super) name: String,
+    pub(super) disk: PathBuf,
+    /// File that gets all that the machine prints.
+    pub(super) console: PathBuf,
+    /// Folder for sockets; its path has to be short.
+    pub(super) sockets: PathBuf,
+    /// Port on 127.0.0.1 that leads to the machine's SSH.
+    pub(super) port: u16,
+}
+
+impl Hardware {
+    /// Socket of the machine's monitor.
+    pub(super) fn monitor(&self) -> PathBuf {
+        self.sockets.join(format!("monitor-{}", self.machine.index() + 1))
+    }
+
+    /// QEMU's arguments, but for the processor.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let number = self.machine.index() + 1;
+        let mut words = ["-machine", "pc", "-smp", "1", "-nodefaults", "-no-user-config", "-display", "none"]
+            .map(str::to_owned)
+            .to_vec();
+        let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
+        add("-m", MEMORY_MIB.to_string());
+        add("-name", escaped(&self.name));
+        add("-uuid", format!("00000000-0000-4000-8000-{number:012}"));
+        add("-rtc", "base=utc".to_owned());
+        add("-qmp", format!("unix:{},server=on,wait=off", path(&self.monitor())));
+        // Appended to: a console's last words before a power cut are worth keeping.
+        add("-chardev", format!("file,id=console,path={},append=on", path(&self.console)));
+        add("-serial", "chardev:console".to_owned());
+        add("-device", "virtio-rng-pci,addr=0x7".to_owned());
+        // The host's page cache is the disk's: it survives QEMU's end, and only hapair's host could lose it.
+        add(
+            "-drive",
+            format!(
+                "file={},if=none,id=disk,format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap",
+                path(&self.disk)
+            ),
+        );
+        add("-device", "virtio-scsi-pci,id=scsi,addr=0x5".to_owned());
+        add(
+            "-device",
+            format!("scsi-hd,drive=disk,bus=scsi.0,rotation_rate=1,bootindex=0,serial={}", serial(self.machine)),
+        );
+        add("-netdev", format!("user,id=management,ipv6=off,hostfwd=tcp:127.0.0.1:{}-:22", self.port));
+        add("-device", format!("virtio-net-pci,romfile=,netdev=management,mac=52:54:00:77:00:{number:02x},addr=0x3"));
+        for (link, slot, middle) in [(Link::Cluster, 4, 1), (Link::Second, 6, 2)] {
+            let (id, here, there) =
+                (cable(link), self.socket(link, self.machine), self.socket(link, other(self.machine)));
+            add(
+                "-netdev",
+                format!(
+                    "dgram,id={id},local.type=unix,local.path={},remote.type=unix,remote.path={}",
+                    path(&here),
+                    path(&there)
+                ),
+            );
+            add(
+                "-device",
+                format!(
+                    "virtio-net-pci,id={},romfile=,netdev={id},mac=52:54:00:77:{middle:02x}:{number:02x},addr={slot:#x}",
+                    card(link)
+                ),
+            );
+        }
+        words
+    }
+
+    fn socket(&self, link: Link, machine: Machine) -> PathBuf {
+        self.sockets.join(format!("{}-{}", cable(link), machine.index() + 1))
+    }
+}
+
+/// Name of the network card at the end of a link, as [`super::monitor::Monitor::set_link`] wants it.
+pub(super) fn card(link: Link) -> &'static str {
+    match link {
+        Link::Cluster => "card-cluster",
+        Link::Second => "card-second",
+    }
+}
+
+fn cable(link: Link) -> &'static str {
+    match link {
+        Link::Cluster => "cluster",
+        Link::Second => "second",
+    }
+}
+
+/// Serial number of a machine's disk; udev makes it `/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_A1`.
+pub(super) fn serial(machine: Machine) -> &'static str {
+    match machine {
+        Machine::First => "A1",
+        Machine::Second => "B1",
+    }
+}
+
+fn other(machine: Machine) -> Machine {
+    match machine {
+        Machine::First => Machine::Second,
+        Machine::Second => Machine::First,
+    }
+}
+
+fn path(path: &Path) -> String {
+    escaped(&path.to_string_lossy())
+}
+
+/// QEMU's options are separated by commas; a comma inside is doubled.
+fn escaped(text: &str) -> String {
+    text.replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_sends_the_other_receives() {
+        let hardware = Machine::BOTH.map(|machine| Hardware {
+            machine,
+            name: "n".into(),
+            disk: "/s/a,b".into(),
+            console: "/s/c".into(),
+            sockets: "/s".into(),
+            port: 20022,
+        });
+        let [first, second] = hardware.map(|one| one.arguments().join(" "));
+        assert!(
+            first.contains(
+                "dgram,id=cluster,local.type=unix,local.path=/s/cluster-1,remote.type=unix,remote.path=/s/cluster-2"
+            ),
+            "{first}"
+        );
+        assert!(
+            second.contains(
+                "dgram,id=cluster,local.type=unix,local.path=/s/cluster-2,remote.type=unix,remote.path=/s/cluster-1"
+            ),
+            "{second}"
+        );
+        assert!(first.contains("file=/s/a,,b,if=none"), "{first}");
+        assert!(first.contains("addr=0x4") && first.contains("addr=0x6"), "{first}");
+    }
+}

@@ -1,0 +1,60 @@
+# Run by mmdebstrap, with the root tree's path as $1: what Debian's installer would have left on the disk, except for
+# what differs from machine to machine.
+set -eu
+tree=$1
+
+cat > "$tree/etc/fstab" <<'END'
+UUID=11111111-1111-4111-8111-111111111111 / ext4 errors=remount-ro 0 1
+UUID=22222222-2222-4222-8222-222222222222 none swap sw 0 0
+END
+
+# The messages of GRUB, the kernel and Xen go to the serial port: that is the console that is kept.
+cat > "$tree/etc/default/grub" <<'END'
+GRUB_DEFAULT=0
+GRUB_TIMEOUT=1
+GRUB_DISTRIBUTOR=Debian
+GRUB_CMDLINE_LINUX_DEFAULT=""
+GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"
+GRUB_CMDLINE_XEN="console=com1 com1=115200,8n1"
+GRUB_CMDLINE_LINUX_XEN_REPLACE="console=hvc0"
+GRUB_TERMINAL="console serial"
+GRUB_SERIAL_COMMAND="serial --speed=115200"
+END
+
+# An initramfs with the drivers that these machines need ("targeted", in the words of Debian's installer). With all drivers
+# an emulated machine needs ten minutes to make one, and packages have it made again. `dep` looks at the running system,
+# so it's for later; here the drivers are listed.
+printf '%s\n' virtio_pci virtio_scsi sd_mod ext4 >> "$tree/etc/initramfs-tools/modules"
+echo MODULES=list > "$tree/etc/initramfs-tools/conf.d/driver-policy"
+chroot "$tree" update-initramfs -u -k all
+echo MODULES=dep > "$tree/etc/initramfs-tools/conf.d/driver-policy"
+
+# What grub-install leaves, made without a disk: its modules, its core image (which is copied to the disk's first
+# sectors later) and a first menu that `update-grub` replaces.
+mkdir -p "$tree/boot/grub/i386-pc"
+cp "$tree"/usr/lib/grub/i386-pc/*.mod "$tree"/usr/lib/grub/i386-pc/*.lst "$tree/boot/grub/i386-pc/"
+chroot "$tree" grub-mkimage -O i386-pc -p '(hd0,msdos1)/boot/grub' -o /boot/grub/i386-pc/core.img \
+    biosdisk part_msdos ext2 search_fs_uuid
+kernel=$(basename "$tree"/boot/vmlinuz-*)
+cat > "$tree/boot/grub/grub.cfg" <<END
+serial --speed=115200
+terminal_output serial console
+set timeout=0
+menuentry Debian {
+    insmod ext2
+    linux /boot/$kernel root=UUID=11111111-1111-4111-8111-111111111111 ro console=tty0 console=ttyS0,115200
+    initrd /boot/initrd.img-${kernel#vmlinuz-}
+}
+END
+# Later versions of grub-pc ask where to install themselves, unless they know.
+chroot "$tree" debconf-set-selections <<'END'
+grub-pc grub-pc/install_devices multiselect /dev/sda
+grub-pc grub-pc/install_devices_empty boolean false
+END
+
+# root logs in with the lab's key; each machine gets its own keys later.
+install -d -m 700 "$tree/root/.ssh"
+rm -f "$tree"/etc/ssh/ssh_host_*
+# The host's own name server is of no use inside.
+rm -f "$tree/etc/resolv.conf"
+echo 'nameserver 10.0.2.3' > "$tree/etc/resolv.conf"

@@ -1,0 +1,211 @@
+//! The lab with User-Mode Linux: each machine is a Linux kernel that runs as an ordinary process. No hypervisor, no
+//! emulation, no root. Only Xen is missing.
+
+mod image;
+mod namespace;
+mod network;
+mod process;
+mod tools;
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+pub use self::namespace::{enter_namespace, entrance, inside};
+pub use self::tools::{TOOLS, TOOLS_WITHOUT_ROOT, missing};
+
+use self::image::{Base, Disks, path_of};
+use self::network::{Bridge, Network};
+use self::process::Process;
+use super::lab::{Lab, Link, Login, Machine, Wish};
+use super::{cache, command};
+
+/// Memory of a machine: the whole cluster stack takes about 270 MiB.
+const MEMORY_MIB: u64 = 768;
+
+/// Two machines, and the wires between them.
+#[derive(Debug)]
+pub struct Uml {
+    folder: PathBuf,
+    scratch: PathBuf,
+    network: Network,
+    disks: [Disks; 2],
+    /// Opened folders that the machines mount; kept open because the machines know them by our file numbers.
+    seeds: [File; 2],
+    packages: File,
+    processes: [Option<Process>; 2],
+    consoles: [PathBuf; 2],
+}
+
+/// Builds or downloads what the machines need, as far as the cache hasn't got it. This needs the network: call it before
+/// [`enter_namespace`].
+///
+/// # Errors
+/// When a program is missing, when a download fails or when the cache can't be written.
+pub fn prepare(wish: &Wish, say: &dyn Fn(&str)) -> Result<()> {
+    if let Some(text) = missing() {
+        bail!(text);
+    }
+    image::base(wish, say).map(drop)
+}
+
+/// Lays the wires and makes the disks; the machines are still off. Call it inside the namespace.
+///
+/// # Errors
+/// When it's called outside, or when the disks or the network can't be made.
+pub fn new(wish: &Wish, say: &dyn Fn(&str)) -> Result<Uml> {
+    if !inside() {
+        bail!(
+            "the machines must not be made outside a namespace of their own: they would change this system's network"
+        );
+    }
+    let Base { image, packages } = image::base(wish, say)?;
+    fs::create_dir_all(&wish.scratch).with_context(|| format!("create {}", wish.scratch.display()))?;
+    let folder = wish.scratch.join("uml");
+    in_memory(&folder)?;
+    say("laying the wires between the machines and making their disks");
+    let network = Network::new(wish)?;
+    let login = folder.join("login");
+    image::ssh_key(&login, "hapair rehearse")?;
+    let authorized = image::public_key(&login)?;
+    let mut known_hosts = String::new();
+    let mut make = |machine: Machine| -> Result<(Disks, File)> {
+        let name = &wish.names[machine.index()];
+        let host_key = folder.join(format!("host-{}", machine.index() + 1));
+        image::ssh_key(&host_key, &format!("root@{name}"))?;
+        let public = image::public_key(&host_key)?;
+        let mut words = public.split_whitespace();
+        if let (Some(kind), Some(key)) = (words.next(), words.next()) {
+            writeln!(known_hosts, "{} {kind} {key}", network.address(Bridge::Management, machine))?;
+        }
+        let seed = folder.join(format!("seed-{}", machine.index() + 1));
+        image::seed(&seed, wish, machine, &network, &authorized, &host_key)?;
+        Ok((Disks::new(&image, wish)?, open(&seed)?))
+    };
+    let ((first_disks, first_seed), (second_disks, second_seed)) = (make(Machine::First)?, make(Machine::Second)?);
+    fs::write(folder.join("known_hosts"), known_hosts).context("write the machines' host keys")?;
+    Ok(Uml {
+        consoles: Machine::BOTH.map(|machine| folder.join(format!("console-{}.log", machine.index() + 1))),
+        folder,
+        scratch: wish.scratch.clone(),
+        network,
+        disks: [first_disks, second_disks],
+        seeds: [first_seed, second_seed],
+        packages: open(&packages)?,
+        processes: [None, None],
+    })
+}
+
+/// A folder whose content is in memory and goes with the namespace: nothing of it is left on a disk, even after a kill.
+/// The machines' memory is there as well, because /dev/shm is too small for that in many containers.
+fn in_memory(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    let options = format!("mode=0700,size={}M", 2 * MEMORY_MIB + 256);
+    let path = folder.to_string_lossy();
+    command::run("mount a folder in memory", "mount", &["-t", "tmpfs", "-o", &options, "none", &path]).map(drop)
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).with_context(|| format!("open {}", path.display()))
+}
+
+impl Uml {
+    fn kernel_arguments(&self, machine: Machine) -> Vec<String> {
+        let index = machine.index();
+        let mut arguments = vec![
+            format!("mem={MEMORY_MIB}M"),
+            format!("umid=node{}", index + 1),
+            format!("ubda={}", self.disks[index].root()),
+            format!("ubdb={}", self.disks[index].data()),
+            "root=/dev/ubda".to_owned(),
+            "rw".to_owned(),
+            "con=null".to_owned(),
+            "con0=null,fd:1".to_owned(),
+            "init=/sbin/hapair-init".to_owned(),
+            format!("hapair_seed={}", path_of(&self.seeds[index])),
+            format!("hapair_packages={}", path_of(&self.packages)),
+        ];
+        for (number, bridge) in Bridge::ALL.into_iter().enumerate() {
+            // The same hardware address after each start: the other side remembers it.
+            let plug = bridge.plug(machine);
+            arguments.push(format!(
+                "vec{number}:transport=raw,ifname={plug},depth=64,gro=1,mac=02:68:61:70:{number:02x}:{:02x}",
+                index + 1
+            ));
+        }
+        arguments
+    }
+}
+
+impl Lab for Uml {
+    fn engine(&self) -> &'static str {
+        "uml"
+    }
+
+    fn limits(&self) -> Vec<String> {
+        vec![
+            "There is no Xen in these machines: User-Mode Linux can't start a hypervisor.".to_owned(),
+            "Their kernel is Debian's package user-mode-linux of this host, not the release's own kernel, and they have no boot loader.".to_owned(),
+            "Starting a process takes about twenty times as long as on metal; times are no measure of a real pair.".to_owned(),
+            "A cut power line loses only what the machine itself hadn't written: no disk cache is lost with it.".to_owned(),
+        ]
+    }
+
+    fn data_device(&self) -> String {
+        "/dev/ubdb3".to_owned()
+    }
+
+    fn power_on(&mut self, machine: Machine) -> Result<()> {
+        if self.is_on(machine) {
+            return Ok(());
+        }
+        let process = Process::start(&self.kernel_arguments(machine), &self.folder, self.console(machine))?;
+        self.processes[machine.index()] = Some(process);
+        Ok(())
+    }
+
+    fn power_off(&mut self, machine: Machine) -> Result<()> {
+        match self.processes[machine.index()].take() {
+            Some(mut process) => process.end(),
+            None => Ok(()),
+        }
+    }
+
+    fn is_on(&mut self, machine: Machine) -> bool {
+        self.processes[machine.index()].as_mut().is_some_and(Process::is_running)
+    }
+
+    fn console(&self, machine: Machine) -> &Path {
+        &self.consoles[machine.index()]
+    }
+
+    fn set_link(&mut self, link: Link, up: bool) -> Result<()> {
+        network::set(link.into(), up)
+    }
+
+    fn login(&self, machine: Machine) -> Login {
+        Login {
+            host: self.network.address(Bridge::Management, machine),
+            port: 22,
+            key: self.folder.join("login"),
+            known_hosts: self.folder.join("known_hosts"),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(240)
+    }
+
+    fn gone(&mut self) -> Result<()> {
+        for machine in Machine::BOTH {
+            self.power_off(machine)?;
+        }
+        network::remove()?;
+        let path = self.folder.to_string_lossy();
+        command::run("unmount the folder in memory", "umount", &["--lazy", &path])?;
+        cache::remove(&self.scratch)
+    }
+}

@@ -1,0 +1,12 @@
+#!/bin/sh
+# First process of a machine of the lab. The kernel hands its unknown arguments over as variables: hapair_seed and
+# hapair_packages are folders of the host. The image is the same for both machines; what makes one node1 is in the seed.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+if [ ! -e /etc/ssh/ssh_host_ed25519_key ]; then
+    mount -t hostfs none /mnt -o "$hapair_seed" && tar -C / -xpf /mnt/seed.tar
+    umount /mnt
+fi
+mkdir -p /srv/packages
+mount -r -t hostfs none /srv/packages -o "$hapair_packages"
+unset hapair_seed hapair_packages
+exec /sbin/init

@@ -1,0 +1,239 @@
+//! From the command line to a plan: what every command needs, in the order in which it can fail.
+//!
+//! Answers first (no node is touched for a typing mistake), then the nodes, then what they are.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::answers::load::Secrets as SecretValues;
+use crate::answers::{Answers, NodeAnswers, Reach, load};
+use crate::event::Failure;
+use crate::exit;
+use crate::facts::{self, Facts};
+use crate::node::local::Local;
+use crate::node::ssh::{self, Ssh, Target};
+use crate::node::{At, Lost, Node, Pair, ReadOnly, Transport, host_key};
+use crate::plan::Plan;
+use crate::platform::{self, Platform};
+use crate::secrets::Secrets;
+use crate::state;
+use crate::step::Catalog;
+use crate::template::Templates;
+use crate::variables::{Found, Source};
+
+/// What the command line says about where things are.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// Folder for the state of all clusters, in place of the usual one.
+    pub state_dir: Option<PathBuf>,
+    /// Steps of one's own.
+    pub steps_dir: Option<PathBuf>,
+    /// Templates of one's own.
+    pub templates_dir: Option<PathBuf>,
+    /// A private key, in place of those of ssh's own configuration.
+    pub identity: Option<PathBuf>,
+    /// A configuration file of ssh, in place of the user's own.
+    pub ssh_config: Option<PathBuf>,
+}
+
+/// Answers, steps and templates, all of them read and sound.
+#[derive(Debug)]
+pub struct Setup {
+    /// The user's decisions.
+    pub answers: Answers,
+    /// What the answers file should be told, but may be.
+    pub warnings: Vec<String>,
+    /// All steps.
+    pub catalog: Catalog,
+    /// All templates.
+    pub templates: Templates,
+    /// All platforms.
+    pub platforms: Vec<Platform>,
+    /// This cluster's state folder; may not exist yet.
+    pub state: PathBuf,
+    /// Where things are.
+    pub places: Places,
+    /// The two nodes are throw-away machines.
+    pub rehearsal: bool,
+}
+
+/// What was found on the two nodes.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// Facts of each node.
+    pub facts: [Facts; 2],
+    /// Platform of both.
+    pub platform: Platform,
+    /// What goes into the plan.
+    pub found: Found,
+}
+
+impl Setup {
+    /// Reads an answers file, the steps and the templates.
+    ///
+    /// # Errors
+    /// When any of them is not sound.
+    pub fn load(answers: &Path, places: Places, secrets: SecretValues) -> Result<Self> {
+        let loaded = load::file(answers, secrets)?;
+        let mut setup = Self::of(loaded.answers, places)?;
+        setup.warnings = loaded.warnings;
+        Ok(setup)
+    }
+
+    /// With answers that are there already.
+    ///
+    /// # Errors
+    /// When a step or a template is not sound.
+    pub fn of(answers: Answers, places: Places) -> Result<Self> {
+        let catalog = Catalog::load(places.steps_dir.as_deref())?;
+        let templates = Templates::load(places.templates_dir.as_deref())?;
+        let platforms = Platform::load(&catalog.platforms)?;
+        let state = state::folder(places.state_dir.as_deref(), &answers.cluster)?;
+        Ok(Self { answers, warnings: Vec::new(), catalog, templates, platforms, state, places, rehearsal: false })
+    }
+
+    /// Connections to both nodes; none is made before the first command.
+    ///
+    /// # Errors
+    /// A [`Failure`] with exit code 5 when a host key is not the known one.
+    pub fn connect(&self, may_write: bool) -> Result<Pair> {
+        let [first, second] = At::BOTH.map(|at| self.node(&self.answers.nodes[at.index()], may_write));
+        Ok(Pair([first?, second?]))
+    }
+
+    fn node(&self, node: &NodeAnswers, may_write: bool) -> Result<Node> {
+        let transport: Arc<dyn Transport> = match &node.ssh {
+            Reach::Local => guarded(Local::new().sudo(!rustix::process::geteuid().is_root()), may_write),
+            Reach::Ssh { user, host, port } => {
+                state::make(&self.state)?;
+                let target = Target {
+                    user: user.clone(),
+                    host: host.clone(),
+                    port: *port,
+                    key: self.places.identity.clone(),
+                    known_hosts: self.state.join("known_hosts"),
+                    config_file: self.places.ssh_config.clone(),
+                    control_dir: ssh::control_dir(),
+                    connect_timeout: Duration::from_secs(15),
+                    sudo: user != "root",
+                };
+                host_key::settle(&target, node.host_key.as_deref()).map_err(|lost| unreachable(&node.name, &lost))?;
+                guarded(Ssh::new(target), may_write)
+            }
+        };
+        Ok(Node { name: node.name.clone(), transport })
+    }
+
+    /// Surveys both nodes, one round trip each, both at once.
+    ///
+    /// # Errors
+    /// A [`Failure`]: a node can't be reached (5) or its release is not supported (4).
+    pub fn survey(&self, pair: &Pair) -> Result<Survey> {
+        let reads = facts::reads();
+        let (first, second) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| pair.at(At::Second).read_all(&reads));
+            let first = pair.at(At::First).read_all(&reads);
+            (first, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let of = |at: At, outputs: Result<Vec<crate::node::Output>, Lost>| -> Result<Facts> {
+            let name = &pair.at(at).name;
+            let outputs = outputs.map_err(|lost| unreachable(name, &lost))?;
+            facts::judge(&outputs).with_context(|| format!("surveying {name}"))
+        };
+        let facts = [of(At::First, first)?, of(At::Second, second)?];
+        let platform = self.platform(&facts)?;
+        let found = self.found(&facts);
+        Ok(Survey { facts, platform, found })
+    }
+
+    fn platform(&self, facts: &[Facts; 2]) -> Result<Platform> {
+        let mut platforms = Vec::new();
+        for (node, facts) in self.answers.nodes.iter().zip(facts) {
+            let platform = if self.answers.platform == "auto" {
+                platform::detect(&facts.os_release, &self.platforms)
+                    .map_err(|why| refused(Some(&node.name), why, "install a release that is supported"))?
+            } else {
+                self.named_platform(&self.answers.platform)?
+            };
+            platforms.push(platform.clone());
+        }
+        if platforms[0].id != platforms[1].id {
+            let what = format!(
+                "{} is {} and {} is {}: the two nodes must be of one release",
+                self.answers.nodes[0].name, platforms[0].id, self.answers.nodes[1].name, platforms[1].id
+            );
+            return Err(refused(None, what, "install the same release on both").into());
+        }
+        Ok(platforms.remove(0))
+    }
+
+    fn named_platform(&self, id: &str) -> Result<&Platform> {
+        Platform::named(id, &self.platforms).map_err(anyhow::Error::msg)
+    }
+
+    fn found(&self, facts: &[Facts; 2]) -> Found {
+        let speeds: Vec<u64> = facts
+            .iter()
+            .zip(&self.answers.nodes)
+            .filter_map(|(facts, node)| facts.link_bytes_per_second(node.address))
+            .collect();
+        Found {
+            drbd_version: facts.iter().find_map(|facts| facts.drbd_version.clone()),
+            link_bytes_per_second: if speeds.len() == 2 { speeds[0].min(speeds[1]) } else { 0 },
+        }
+    }
+
+    /// A survey of nodes that nobody asks: the platform of the answers (the first there is when it is `auto`).
+    ///
+    /// # Errors
+    /// When there is no such platform.
+    pub fn offline(&self) -> Result<(Platform, Found)> {
+        let id = if self.answers.platform == "auto" { "debian-12" } else { &self.answers.platform };
+        Ok((self.named_platform(id)?.clone(), Found::default()))
+    }
+
+    /// The plan for a platform and what was found.
+    ///
+    /// # Errors
+    /// When a step or template names a variable that is not there.
+    pub fn plan(&self, platform: &Platform, found: &Found, secrets: &Secrets) -> Result<Plan> {
+        Plan::build(&self.catalog, &self.templates, &Source { answers: &self.answers, platform, secrets, found })
+    }
+}
+
+fn guarded(transport: impl Transport + 'static, may_write: bool) -> Arc<dyn Transport> {
+    if may_write { Arc::new(transport) } else { Arc::new(ReadOnly(transport)) }
+}
+
+/// A node that can't be reached, with exit code 5.
+pub fn unreachable(node: &str, lost: &Lost) -> Failure {
+    let next = match lost {
+        Lost::HostKey(_) => "compare the fingerprint with what the node's own console shows before you accept it",
+        Lost::Auth(_) => "let your key in: ssh-copy-id USER@HOST; hapair asks for no password",
+        _ => "see that the node is on, and that `ssh` reaches it from here",
+    };
+    failure(exit::UNREACHABLE, Some(node), lost.to_string(), next)
+}
+
+/// A node that is not what it must be, with exit code 4.
+pub fn refused(node: Option<&str>, what: String, next: &str) -> Failure {
+    failure(exit::PREFLIGHT, node, what, next)
+}
+
+fn failure(exit: u8, node: Option<&str>, what: String, next: &str) -> Failure {
+    Failure {
+        exit,
+        step: None,
+        action: None,
+        node: node.map(str::to_owned),
+        command: None,
+        code: None,
+        stderr: Vec::new(),
+        what,
+        next: next.to_owned(),
+        resume: None,
+    }
+}

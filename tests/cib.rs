@@ -1,0 +1,82 @@
+//! The whole CIB of the answers files, put together and read by Pacemaker's own `crm_verify`.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod parsers;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use hapair::action::kind::Action;
+use hapair::answers::load::Secrets as Values;
+use hapair::secrets::Secrets;
+use hapair::setup::{Places, Setup};
+use parsers::Tree;
+
+/// Every object that the plan loads, by section.
+fn sections(setup: &Setup) -> BTreeMap<String, String> {
+    let (platform, found) = setup.offline().unwrap();
+    let plan = setup.plan(&platform, &found, &Secrets::placeholders()).unwrap();
+    let mut sections: BTreeMap<String, String> = BTreeMap::new();
+    for action in plan.steps.iter().flat_map(|step| &step.actions) {
+        let Some(Action::Cib(cib)) = action.any() else { continue };
+        let content = cib.content.clone().unwrap();
+        if cib.section == "configuration" {
+            let document = roxmltree::Document::parse(&content).unwrap();
+            for section in document.root_element().children().filter(roxmltree::Node::is_element) {
+                let inner: String = section.children().map(|child| &content[child.range()]).collect();
+                sections.entry(section.tag_name().name().to_owned()).or_default().push_str(&inner);
+            }
+        } else {
+            sections.entry(cib.section.clone()).or_default().push_str(&content);
+        }
+    }
+    sections
+}
+
+fn whole(setup: &Setup) -> String {
+    let sections = sections(setup);
+    let part = |name: &str| match sections.get(name) {
+        Some(inner) => format!("<{name}>{inner}</{name}>\n"),
+        None => String::new(),
+    };
+    let names = [&setup.answers.nodes[0].name, &setup.answers.nodes[1].name];
+    let node = |index: usize| format!("<node id=\"{}\" uname=\"{}\"/>", index + 1, names[index]);
+    let state = |index: usize| {
+        format!(
+            "<node_state id=\"{}\" uname=\"{}\" in_ccm=\"true\" crmd=\"online\" join=\"member\" expected=\"member\"/>",
+            index + 1,
+            names[index]
+        )
+    };
+    format!(
+        "<cib validate-with=\"pacemaker-3.9\" epoch=\"1\" num_updates=\"0\" admin_epoch=\"0\" have-quorum=\"1\" dc-uuid=\"1\">\n\
+         <configuration>\n<crm_config>{}</crm_config>\n<nodes>{}{}</nodes>\n<resources>{}</resources>\n<constraints>{}</constraints>\n\
+         {}{}{}</configuration>\n<status>{}{}</status>\n</cib>\n",
+        sections.get("crm_config").map_or("", String::as_str),
+        node(0),
+        node(1),
+        sections.get("resources").map_or("", String::as_str),
+        sections.get("constraints").map_or("", String::as_str),
+        part("fencing-topology"),
+        part("rsc_defaults"),
+        part("op_defaults"),
+        state(0),
+        state(1)
+    )
+}
+
+#[test]
+fn pacemaker_reads_the_whole_cib() {
+    let tree = Tree::get();
+    for example in ["tutorial", "everything"] {
+        let answers = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/examples/{example}.yaml"));
+        let setup = Setup::load(&answers, Places::default(), Values::Leave).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("cib.xml"), whole(&setup)).unwrap();
+        let (code, said) = parsers::command("xmllint", &["--noout", folder.path().join("cib.xml").to_str().unwrap()]);
+        assert_eq!(code, 0, "{example}: {said}");
+        let (code, said) = tree.run(folder.path(), "any", &[], "crm_verify -VV --xml-file /files/cib.xml");
+        assert_eq!(code, 0, "{example}: {said}\n{}", whole(&setup));
+    }
+}
