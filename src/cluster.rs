@@ -33,6 +33,7 @@ pub struct ClusterView {
 
 /// A node as the cluster sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "crm_mon's own attributes, in any combination")]
 pub struct NodeView {
     /// Its name.
     pub name: String,
@@ -73,6 +74,7 @@ impl NodeView {
 
 /// A resource, or an instance of a clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "crm_mon's own attributes, in any combination")]
 pub struct ResourceView {
     /// Id of the primitive.
     pub id: String,

@@ -343,7 +343,7 @@ mod tests {
     fn the_module_that_would_be_loaded_counts() {
         let mut outputs = outputs();
         let text = outputs[0].text();
-        outputs[0].stdout = text[..text.find("==> /proc/drbd").expect("a section")].as_bytes().to_vec();
+        outputs[0].stdout = text.as_bytes()[..text.find("==> /proc/drbd").expect("a section")].to_vec();
         outputs[3].stdout = b"8.4.11\n".to_vec();
         let facts = judge(&outputs).expect("facts");
         assert_eq!((facts.drbd_version.as_deref(), facts.drbd_loaded), (Some("8.4.11"), false));

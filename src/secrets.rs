@@ -60,8 +60,8 @@ impl Secrets {
     pub fn placeholders() -> Self {
         Self {
             drbd_shared_secret: "made-by-hapair-at-install".to_owned(),
-            // Decodes to the words "made by hapair at install".
-            corosync_authkey_base64: "bWFkZSBieSBoYXBhaXIgYXQgaW5zdGFsbA==".to_owned(),
+            // As long as a real one: Corosync refuses keys of less than 128 bytes.
+            corosync_authkey_base64: STANDARD.encode("made by hapair at install, ".repeat(10)),
             heartbeat_key: "made-by-hapair-at-install".to_owned(),
         }
     }

@@ -45,7 +45,8 @@ impl World {
                 Ok(says(""))
             }
             ["false"] => Ok(fails(3, "first line\nno such thing\n")),
-            // What the engine asks between two nodes, and before a reboot.
+            // What the engine asks between two nodes: no cluster runs here.
+            ["sh", "-c", script, ..] if script.contains("crm_mon") => Ok(fails(7, "")),
             _ if cmd.effect == Effect::Read => Ok(says("")),
             other => panic!("an order that nobody gave: {other:?}"),
         }

@@ -93,7 +93,7 @@ impl Act for FencingDevice {
                 "see that the device's address, user and password are right and its network is up",
             );
         }
-        waiting(format!("wait for fencing: {}", missing.join("; ")), missing)
+        waiting(format!("wait for fencing: {}", missing.join("; ")), &missing)
     }
 
     fn orders(&self, _at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {

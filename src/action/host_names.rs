@@ -71,12 +71,12 @@ struct Found {
     hosts: String,
 }
 
-impl HostNames {
-    fn found(&self, at: At, seen: &Seen<'_>) -> Found {
+impl Found {
+    fn of(at: At, seen: &Seen<'_>) -> Self {
         let text = seen.get(at, 0).text();
         let all =
             |key: &str| text.lines().filter_map(|line| line.strip_prefix(key)).map(str::to_owned).collect::<Vec<_>>();
-        Found {
+        Self {
             uname: all("uname=").concat(),
             hostname: text.lines().filter(|line| !line.contains('=') && !line.trim().is_empty()).collect(),
             runs: all("runs="),
@@ -87,7 +87,9 @@ impl HostNames {
             hosts: seen.get(at, 1).text(),
         }
     }
+}
 
+impl HostNames {
     fn wanted(&self) -> [(&str, &str); 2] {
         [(&self.name, &self.address), (&self.peer, &self.peer_address)]
     }
@@ -152,7 +154,7 @@ impl Act for HostNames {
         if seen.get(at, 0).code < 0 {
             return State::Unknown("the node was not asked".to_owned());
         }
-        let found = self.found(at, seen);
+        let found = Found::of(at, seen);
         if found.uname != self.name && !found.runs.is_empty() {
             let mut runs = found.runs.clone();
             runs.sort();
@@ -204,7 +206,7 @@ impl Act for HostNames {
     }
 
     fn orders(&self, at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {
-        let found = self.found(at, seen);
+        let found = Found::of(at, seen);
         let mut orders = Vec::new();
         let hosts = self.hosts(&found.hosts);
         // The name must resolve at every moment, so /etc/hosts comes first.

@@ -43,6 +43,9 @@ mkdir -p "$2" || exit 1
 while read -r what where _; do
 	[ "$where" = "$2" ] && { echo "$what was mounted on $2 meanwhile" >&2; exit 1; }
 done </proc/mounts
+# The peer may have written the file system through DRBD while something here (udev) held the device open: what was
+# read then is still in this node's cache, and mount would find no superblock.
+blockdev --flushbufs "$1"
 exec mount -t "$3" ${4:+-o "$4"} "$1" "$2"
 "#;
 

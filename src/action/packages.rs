@@ -19,6 +19,11 @@ const LOOK: &str = include_str!("packages/look.sh");
 const START: &str = include_str!("packages/start.sh");
 const RUN: &str = include_str!("packages/run.sh");
 
+/// For so many seconds a failure is that of the install that is being waited for. After that it is an earlier one.
+const FRESH: u64 = 30;
+/// The same for an install that was killed, which is silent while it unpacks something large.
+const FRESH_IF_KILLED: u64 = 120;
+
 /// The download's share of the whole, in percent.
 const DOWNLOAD: f64 = 30.0;
 
@@ -42,7 +47,7 @@ fn mirror() -> String {
 }
 
 fn hold() -> String {
-    "corosync pacemaker heartbeat sbd".to_owned()
+    "corosync pacemaker heartbeat".to_owned()
 }
 
 impl Packages {
@@ -61,6 +66,16 @@ impl Packages {
     /// The first alternative of each.
     fn first(&self) -> Vec<&str> {
         self.list().iter().map(|alternatives| alternatives[0]).collect()
+    }
+
+    /// What the install is started with: mirror, services to hold, and names; of alternatives the one that is there.
+    fn args(&self, text: &str) -> Vec<&str> {
+        let there = installed(text);
+        let mut args = vec![self.mirror.trim(), self.hold.trim()];
+        for alternatives in self.list() {
+            args.push(alternatives.iter().find(|name| there.contains(&bare(name))).unwrap_or(&alternatives[0]));
+        }
+        args
     }
 
     /// Whether a name could be taken for an option or a pattern.
@@ -136,35 +151,33 @@ impl Act for Packages {
         if missing.is_empty() && !unfinished {
             return State::Satisfied;
         }
-        match value("run=ended").map(str::trim) {
-            None | Some("0") => {}
-            Some("") => {
-                return Refusal::state(
-                    RefusalKind::Failed,
-                    "the package install was ended from outside, in the middle",
-                    "continue: the next run finishes it",
-                );
-            }
-            Some(code) => {
-                let refusal = failure::words(code, &run.join("\n"));
-                return State::Refused(refusal);
-            }
-        }
-        State::drift(if missing.is_empty() {
+        let todo = if missing.is_empty() {
             "finish an interrupted package install".to_owned()
         } else {
             format!("install {}", missing.join(", "))
-        })
+        };
+        // What happened to another install, or long ago, is no reason not to try: it is only told.
+        let ours = value("wanted=") == Some(self.args(&text).join(" ").as_str());
+        let number = |key: &str| value(key).and_then(|text| text.trim().parse::<u64>().ok());
+        let age = number("now=").zip(number("ended=")).map_or(u64::MAX, |(now, ended)| now.saturating_sub(ended));
+        let (refusal, fresh) = match value("run=ended").map(str::trim) {
+            None | Some("0") => return State::drift(todo),
+            Some("") => {
+                let what = "the package install was ended from outside, in the middle".to_owned();
+                let next = "continue: the next run finishes it".to_owned();
+                (Refusal { kind: RefusalKind::Failed, what, next }, FRESH_IF_KILLED)
+            }
+            Some(code) => (failure::words(code, &run.join("\n")), FRESH),
+        };
+        if ours && age <= fresh {
+            return State::Refused(refusal);
+        }
+        State::drift(format!("{todo} (the last try failed: {})", refusal.what.lines().next().unwrap_or_default()))
     }
 
     fn orders(&self, at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {
         let text = seen.get(at, 0).text();
-        let there = installed(&text);
-        let list = self.list();
-        let mut args = vec![self.mirror.trim(), self.hold.trim()];
-        args.extend(
-            list.iter().map(|names| *names.iter().find(|name| there.contains(&bare(name))).unwrap_or(&names[0])),
-        );
+        let args = self.args(&text);
         let start = Cmd::write_sh(&format!("{ALIVE}{START}"), args).stdin(RUN);
         Ok(vec![Order::new(at, start)])
     }
@@ -200,11 +213,12 @@ fn progress(lines: &[&str]) -> Progress {
         (Some(began), Some(now)) => now.saturating_sub(began),
         _ => 0,
     };
-    let last = lines.last().copied().unwrap_or_default();
-    if let Some(holder) = lines.iter().rev().take(2).find_map(|line| line.strip_prefix("Waiting for cache lock: ")) {
+    if let Some(holder) = lines.iter().find_map(|line| line.split("Waiting for cache lock: ").nth(1)) {
         let who = holder.split("held by ").nth(1).unwrap_or("another package manager").trim_end_matches('.');
         return Progress { percent: None, eta_seconds: None, detail: format!("waiting for {who}") };
     }
+    let kinds = ["stage:", "dlstatus:", "pmstatus:"];
+    let last = lines.iter().rfind(|line| kinds.iter().any(|kind| line.starts_with(kind))).copied().unwrap_or_default();
     let mut parts = last.splitn(4, ':');
     let kind = parts.next().unwrap_or_default();
     let (percent, detail) = match kind {
@@ -284,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_run_that_goes_on_is_waited_for() {
-        let text = "\nunfinished=yes\nrun=alive\nbegan=100\nnow=160\nUnpacking libqb100\n\
+        let text = "\nunfinished=yes\nwanted=x\nnow=160\nrun=alive\nbegan=100\nUnpacking libqb100\n\
                     pmstatus:libqb100:50.0000:Unpacking libqb100 (amd64)\n";
         let (summary, progress) = summary(judge(&packages(), 0, text));
         assert_eq!(summary, "wait for the running install of at, corosync");
@@ -296,27 +310,33 @@ mod tests {
 
     #[test]
     fn the_download_is_the_first_part() {
-        let of = |last: &str| progress(&["began=100", "now=130", "Get:1 ...", last]);
+        let of = |last: &str| progress(&["began=100", "now=130", last, "Reading package lists..."]);
         let download = of("dlstatus:10:50.0000:Retrieving file 10 of 61 (12s remaining)");
         assert_eq!((download.percent, download.detail.as_str()), (Some(15.0), "retrieving file 10 of 61"));
         assert_eq!(of("stage:reading the package lists").detail, "reading the package lists");
         assert_eq!(of("pmstatus:dpkg-exec:0.0000:Running dpkg").percent, Some(30.0));
         let waiting = progress(&[
-            "Waiting for cache lock: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 4231 (python3)...",
             "stage:fetching packages",
+            "Waiting for cache lock: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 4231 (python3)...",
         ]);
         assert_eq!(waiting.detail, "waiting for process 4231 (python3)");
     }
 
     #[test]
     fn a_failed_or_killed_run_is_told() {
-        let failed =
-            "\nunfinished=yes\nrun=ended 100\n--- err\nE: Unable to locate package corosync\n--- log\n--- df\n";
-        for (text, word) in [(failed, "know no corosync"), ("\nunfinished=yes\nrun=ended \n--- err\n", "from outside")]
-        {
+        let head = "\nunfinished=yes\nwanted= corosync at corosync\nnow=100\nended=90\n";
+        let failed = format!("{head}run=ended 100\n--- err\nE: Unable to locate package corosync\n--- log\n--- df\n");
+        let killed = format!("{head}run=ended \n--- err\n");
+        for (text, word) in [(&failed, "know no corosync"), (&killed, "from outside")] {
             let State::Refused(refusal) = judge(&packages(), 0, text) else { panic!("not refused") };
             assert_eq!(refusal.kind, RefusalKind::Failed);
             assert!(refusal.what.contains(word), "{}", refusal.what);
+        }
+        let again = "install at, corosync (the last try failed: the node's package sources know no corosync)";
+        let later = failed.replace("now=100", "now=900");
+        let another = failed.replace("wanted= corosync at", "wanted= corosync x");
+        for other in [later, another] {
+            assert_eq!(summary(judge(&packages(), 0, &other)).0, again);
         }
     }
 

@@ -84,6 +84,8 @@ impl Act for Reboot {
             Some(entry) => {
                 State::Unknown(format!("Xen is not yet what GRUB boots (it is {:?}); step xen does that", entry.title))
             }
+            // GRUB's first version has another menu, which is not read here.
+            None if self.init == "sysv" => State::Drift(Change::new(self.title()).risk(Risk::Reboots)),
             None => State::Unknown("GRUB has no menu".to_owned()),
         }
     }

@@ -165,7 +165,7 @@ impl Act for Verify {
                 "see `hapair status`, /var/log/pacemaker/pacemaker.log and `dmesg` on the node that is named",
             );
         }
-        waiting(format!("the stack is not whole: {}", unique.join("; ")), unique)
+        waiting(format!("the stack is not whole: {}", unique.join("; ")), &unique)
     }
 
     fn orders(&self, _at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {

@@ -60,11 +60,11 @@ pub(super) fn views(seen: &Seen<'_>, index: usize) -> Result<[ClusterView; 2], S
         match output.code {
             0 => ClusterView::parse(&output.text()).map_err(State::drift),
             127 => Err(State::Unknown("Pacemaker is not installed yet".to_owned())),
-            NOT_CONNECTED => Err(waiting("the cluster does not run yet".to_owned(), vec!["no answer".to_owned()])),
+            NOT_CONNECTED => Err(waiting("the cluster does not run yet".to_owned(), &["no answer".to_owned()])),
             code => {
                 let errors = output.errors();
                 let last = errors.lines().last().unwrap_or("nothing said");
-                Err(waiting(format!("crm_mon gave exit code {code}: {last}"), vec!["no answer".to_owned()]))
+                Err(waiting(format!("crm_mon gave exit code {code}: {last}"), &["no answer".to_owned()]))
             }
         }
     };
@@ -72,7 +72,7 @@ pub(super) fn views(seen: &Seen<'_>, index: usize) -> Result<[ClusterView; 2], S
 }
 
 /// Drift whose progress says what is missing.
-pub(super) fn waiting(summary: String, missing: Vec<String>) -> State {
+pub(super) fn waiting(summary: String, missing: &[String]) -> State {
     let detail = missing.join("; ");
     State::Drift(Change::new(summary).progress(Progress { percent: None, eta_seconds: None, detail }))
 }
@@ -142,7 +142,7 @@ impl Act for Wait {
                 );
             }
         }
-        waiting(format!("wait for {}: {}", self.what(), missing.join("; ")), missing)
+        waiting(format!("wait for {}: {}", self.what(), missing.join("; ")), &missing)
     }
 
     fn orders(&self, _at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {

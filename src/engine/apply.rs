@@ -25,6 +25,8 @@ impl Engine<'_> {
         let memory = self.memory();
         let change = match seen.state(0, action, at, &memory) {
             State::Satisfied => return Ok(0),
+            // What had failed before may go well now.
+            State::Refused(refusal) if refusal.kind == RefusalKind::Failed => Change::new(refusal.what),
             State::Refused(refusal) => return Err(self.stop(self.refused(Some(step), action, at, refusal))),
             State::Unknown(why) => {
                 let next = "run the steps before it: hapair install".to_owned();

@@ -55,6 +55,7 @@ fn place(reads: &mut Vec<Cmd>, read: Cmd) -> usize {
 
 impl Looked {
     /// What is known of `count` actions from number `first` on.
+    #[must_use]
     pub fn slice(&self, first: usize, count: usize) -> Looked {
         Looked { outputs: self.outputs.clone(), places: self.places[first..first + count].to_vec() }
     }

@@ -5,15 +5,21 @@ rc=$?
 echo
 [ ! -e "$lib/packages.unfinished" ] || echo unfinished=yes
 [ -e "$d.pid" ] || exit 0
+printf 'wanted='
+cat "$d.wanted"
+date +now=%s
 rc=
-[ ! -r "$d.rc" ] || read -r rc <"$d.rc"
+[ ! -r "$d.rc" ] || read -r rc ended <"$d.rc"
 if [ -z "$rc" ] && session_alive; then
     echo run=alive
     read -r began <"$d.began" && echo "began=$began"
-    date +now=%s
-    tail -q -n 1 "$d.log" "$d.progress" 2>/dev/null
+    # The log comes last: its last line may have no end.
+    tail -q -n 1 "$d.progress" "$d.log" 2>/dev/null
     exit 0
 fi
+# Killed, so it could not say when: about when it last said anything.
+[ -n "$rc" ] || ended=$(stat -c %Y "$d.log" "$d.progress" | sort -n | tail -n 1)
+echo "ended=$ended"
 echo "run=ended $rc"
 [ "$rc" != 0 ] || exit 0
 for part in err log df; do

@@ -2,7 +2,7 @@
 # in the middle; hapair starts it and then only reads how far it is.
 #
 # $1 mirror  $2 services that must not start by themselves  $3... names of the packages
-# pid, log, err, progress and rc (the exit code, written last) are under /run/hapair/packages.*;
+# pid, log, err, progress and rc (exit code and time, written last) are under /run/hapair/packages.*;
 # /var/lib/hapair/packages.unfinished is there from the first change to a good end, also over a reboot.
 set -u
 umask 022
@@ -78,7 +78,7 @@ finish() {
         sync
         rm -f "$lib/packages.unfinished"
     fi
-    echo "$rc" >"$d.rc.new"
+    echo "$rc $(date +%s)" >"$d.rc.new"
     mv -f "$d.rc.new" "$d.rc"
 }
 trap finish EXIT
