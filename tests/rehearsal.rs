@@ -1,0 +1,37 @@
+//! The whole rehearsal on two User-Mode Linux machines: the real install from fresh machines to the end, and its proofs.
+#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
+
+use std::process::{Command, Stdio};
+
+/// What has to be seen in the output, in this order.
+const PROOFS: [&str; 8] = [
+    "proof: both nodes are Primary and UpToDate",
+    "proof: /drbd0 is mounted on both, and what one writes the other reads",
+    "proof: the cluster is online, with quorum and with fencing",
+    "proof: vm01's stand-in moved to the other node and back by stop and start",
+    "proof: after the power of both was cut, the pair and its VMs came back by themselves",
+    "proof: a second install changes nothing",
+    "time per step",
+    "all proofs seen",
+];
+
+#[test]
+fn two_fresh_machines_become_a_pair() {
+    // Its progress goes to this test's own stderr: a run of minutes should show where it is.
+    let output = Command::new(env!("CARGO_BIN_EXE_hapair"))
+        .args(["rehearse", "--engine", "uml"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}\n{said}", output.status);
+    let mut rest = said.as_str();
+    for proof in PROOFS {
+        let Some(place) = rest.find(proof) else { panic!("not seen (in this order): {proof}\n{said}") };
+        rest = &rest[place..];
+    }
+    // The figures of this run belong into the log.
+    let mut log = std::io::stderr();
+    std::io::Write::write_all(&mut log, said.as_bytes()).unwrap();
+}
