@@ -43,6 +43,18 @@ mkdir -p "$2" || exit 1
 while read -r what where _; do
 	[ "$where" = "$2" ] && { echo "$what was mounted on $2 meanwhile" >&2; exit 1; }
 done </proc/mounts
+# Two Primaries that don't see each other would write different things into one file system.
+case $1 in
+/dev/drbd[0-9]*)
+	while read -r minor cs _ ds _; do
+		[ "$minor" = "${1#/dev/drbd}:" ] || continue
+		case $cs/$ds in
+		cs:Connected/ds:UpToDate/UpToDate) ;;
+		*) echo "DRBD is $cs $ds: it must be connected and UpToDate on both sides before $1 is mounted" >&2; exit 1 ;;
+		esac
+	done </proc/drbd
+	;;
+esac
 # The peer may have written the file system through DRBD while something here (udev) held the device open: what was
 # read then is still in this node's cache, and mount would find no superblock.
 blockdev --flushbufs "$1"

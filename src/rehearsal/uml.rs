@@ -118,8 +118,10 @@ impl Uml {
         let mut arguments = vec![
             format!("mem={MEMORY_MIB}M"),
             format!("umid=node{}", index + 1),
-            format!("ubda={}", self.disks[index].root()),
-            format!("ubdb={}", self.disks[index].data()),
+            // `t`: no discards. They are made in pieces of 32 KiB, one after the other: mkfs.ocfs2 would take minutes for them, and
+            // DRBD would lose its peer meanwhile.
+            format!("ubdat={}", self.disks[index].root()),
+            format!("ubdbt={}", self.disks[index].data()),
             "root=/dev/ubda".to_owned(),
             "rw".to_owned(),
             "con=null".to_owned(),
