@@ -125,7 +125,10 @@ fn moved(setup: &Setup, pair: &Pair, vm: &str) -> Result<()> {
         let name = pair.at(target).name.clone();
         let before = ticks(setup, pair, vm)?;
         let began = Instant::now();
-        ask(pair, target, &Cmd::write(["crm_resource", "--move", "--resource", vm, "--node", &name]))?;
+        // Sent away, not called: with a stickiness of INFINITY (the tutorial's) a VM stays where it is when another node
+        // asks for it with INFINITY too (`--move --node`).
+        let from = pair.at(target.peer()).name.clone();
+        ask(pair, target, &Cmd::write(["crm_resource", "--ban", "--resource", vm, "--node", &from]))?;
         until(pair, MOVE, &format!("{vm} on {name}"), |view| {
             (host_of(view, vm).as_deref() == Some(&name) && missing(setup, view).is_empty()).then_some(())
         })?;
