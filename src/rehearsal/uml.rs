@@ -65,7 +65,7 @@ pub fn new(wish: &Wish, say: &dyn Fn(&str)) -> Result<Uml> {
     let Base { image, packages } = image::base(wish, say)?;
     fs::create_dir_all(&wish.scratch).with_context(|| format!("create {}", wish.scratch.display()))?;
     let folder = wish.scratch.join("uml");
-    in_memory(&folder)?;
+    in_memory(&folder, 2 * (MEMORY_MIB + Disks::data_mib(wish)) + 256)?;
     say("laying the wires between the machines and making their disks");
     let network = Network::new(wish)?;
     let login = folder.join("login");
@@ -83,7 +83,7 @@ pub fn new(wish: &Wish, say: &dyn Fn(&str)) -> Result<Uml> {
         }
         let seed = folder.join(format!("seed-{}", machine.index() + 1));
         image::seed(&seed, wish, machine, &network, &authorized, &host_key)?;
-        Ok((Disks::new(&image, wish)?, open(&seed)?))
+        Ok((Disks::new(&image, wish, &folder)?, open(&seed)?))
     };
     let ((first_disks, first_seed), (second_disks, second_seed)) = (make(Machine::First)?, make(Machine::Second)?);
     fs::write(folder.join("known_hosts"), known_hosts).context("write the machines' host keys")?;
@@ -101,9 +101,9 @@ pub fn new(wish: &Wish, say: &dyn Fn(&str)) -> Result<Uml> {
 
 /// A folder whose content is in memory and goes with the namespace: nothing of it is left on a disk, even after a kill.
 /// The machines' memory is there as well, because /dev/shm is too small for that in many containers.
-fn in_memory(folder: &Path) -> Result<()> {
+fn in_memory(folder: &Path, mib: u64) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
-    let options = format!("mode=0700,size={}M", 2 * MEMORY_MIB + 256);
+    let options = format!("mode=0700,size={mib}M");
     let path = folder.to_string_lossy();
     command::run("mount a folder in memory", "mount", &["-t", "tmpfs", "-o", &options, "none", &path]).map(drop)
 }

@@ -66,13 +66,14 @@ pub fn kvm_works(qemu: &Path) -> bool {
     Path::new("/dev/kvm").exists() && probe::look(qemu, "kvm", "host").is_ok()
 }
 
-/// Whether Xen's PVH guests run under this emulator.
+/// Whether a hypervisor under this emulator sees what its guests do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
-    /// They do.
+    /// It does.
     Absent,
-    /// QEMU 10.0's emulation doesn't let a hypervisor see its guest's reads of CR2, CR3, CR4 and CR8: PVH guests halt at
-    /// once. The decoder looks at an intercept's number where it means whether there is one. KVM isn't concerned.
+    /// QEMU 10.0's emulation doesn't let a hypervisor see its guest's reads of CR2, CR3, CR4 and CR8: the decoder looks at
+    /// an intercept's number where it means whether there is one. Xen's PVH guests of Debian 12 halt at once. KVM isn't
+    /// concerned.
     Present,
     /// It couldn't be found out.
     Unknown,

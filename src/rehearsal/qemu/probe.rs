@@ -15,7 +15,7 @@ use super::super::command::last_lines;
 pub(super) enum Sight {
     /// A virtual machine inside the machine behaves as it should.
     Guests,
-    /// A virtual machine inside reads control registers past its hypervisor: Xen's PVH guests halt at once.
+    /// A virtual machine inside reads control registers past its hypervisor.
     BrokenGuests,
     /// The processor doesn't offer AMD's virtualization (on Intel's that says nothing).
     NoSvm,

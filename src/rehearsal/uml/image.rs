@@ -86,18 +86,23 @@ pub(super) struct Disks {
 }
 
 impl Disks {
-    /// New disks: a copy of the image, and an empty data disk with partitions.
-    pub(super) fn new(image: &Path, wish: &Wish) -> Result<Disks> {
-        let nameless = || {
-            tempfile::tempfile_in(&wish.scratch).with_context(|| format!("create a disk in {}", wish.scratch.display()))
+    /// Size of a data disk in MiB: one more than the partitions need, since the first one starts behind the first MiB.
+    pub(super) fn data_mib(wish: &Wish) -> u64 {
+        1 + 2 * SMALL_MIB + wish.data_mib + 1
+    }
+
+    /// New disks: a copy of the image, and an empty data disk with partitions. The data disk is made in `memory`: each
+    /// write that the peer has to confirm is a flush, and a host whose own disk is busy would hold up both machines for
+    /// longer than DRBD waits.
+    pub(super) fn new(image: &Path, wish: &Wish, memory: &Path) -> Result<Disks> {
+        let nameless = |folder: &Path| {
+            tempfile::tempfile_in(folder).with_context(|| format!("create a disk in {}", folder.display()))
         };
-        let disks = Disks { root: nameless()?, data: nameless()? };
+        let disks = Disks { root: nameless(&wish.scratch)?, data: nameless(memory)? };
         let arguments = [image.to_string_lossy().into_owned(), path_of(&disks.root)];
         let sparse = ["--sparse=always".to_owned(), "--reflink=auto".to_owned()];
         command::run("copy the root file system", "cp", &[&sparse[..], &arguments[..]].concat())?;
-        // One MiB more than the partitions need: the first one starts behind the first MiB.
-        let mib = 1 + 2 * SMALL_MIB + wish.data_mib + 1;
-        disks.data.set_len(mib << 20).context("set the size of a data disk")?;
+        disks.data.set_len(Self::data_mib(wish) << 20).context("set the size of a data disk")?;
         let table = partitions(wish);
         command::run_with_input(
             "partition a data disk",

@@ -32,7 +32,7 @@ number=10
 for module in $(modprobe --set-version "$kernel" --show-depends xen-blkfront | sed -n 's/^insmod \([^ ]*\).*/\1/p'); do
     target="$tree/modules/$number-$(basename "$module" | sed 's/\.ko.*/.ko/')"
     case $module in
-        *.xz) xz -dc "$module" ;;
+        *.xz) "$busybox" xzcat "$module" ;;
         *.zst) zstd -qdc "$module" ;;
         *.gz) gzip -dc "$module" ;;
         *) cat "$module" ;;
