@@ -8,5 +8,9 @@ if [ ! -e /etc/ssh/ssh_host_ed25519_key ]; then
 fi
 mkdir -p /srv/packages
 mount -r -t hostfs none /srv/packages -o "$hapair_packages"
+# No more on the way than the socket behind each interface can hold: see network.rs.
+mount -t proc none /proc
+echo 4096 65536 131072 > /proc/sys/net/ipv4/tcp_rmem
+umount /proc
 unset hapair_seed hapair_packages
 exec /sbin/init
