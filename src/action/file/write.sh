@@ -13,16 +13,31 @@ fi
 umask 022
 [ -d "$dir/" ] || mkdir -p "$dir"
 umask 077
-mkdir -p "$kept/backup" "$kept/absent"
+mkdir -p "$kept/backup" "$kept/absent" "$kept/written" "$kept/changed"
+sum() {
+    if command -v sha256sum >/dev/null 2>&1; then sha256sum <"$1"; else sha1sum <"$1"; fi | cut -d ' ' -f 1
+}
+ours() {
+    [ ! -L "$path" ] && [ -e "$kept/written/$key" ] && grep -qxF -e "$(sum "$path")" "$kept/written/$key"
+}
+# Keeps the file at $path as $1: there as a whole, or not at all.
+keep() {
+    rm -f "$kept/.new"
+    cp -a "$path" "$kept/.new"
+    [ -L "$kept/.new" ] || sync "$kept/.new"
+    mv -T "$kept/.new" "$1"
+}
 if [ ! -e "$kept/backup/$key" ] && [ ! -L "$kept/backup/$key" ] && [ ! -e "$kept/absent/$key" ]; then
     if [ -e "$path" ] || [ -L "$path" ]; then
-        rm -f "$kept/backup/.new"
-        cp -a "$path" "$kept/backup/.new"
-        [ -L "$kept/backup/.new" ] || sync "$kept/backup/.new"
-        mv -T "$kept/backup/.new" "$kept/backup/$key"
+        keep "$kept/backup/$key"
     else
         : >"$kept/absent/$key"
     fi
+elif [ -z "$old" ] && { [ -e "$path" ] || [ -L "$path" ]; } && ! ours; then
+    # Somebody changed it after hapair wrote it. (With the old content given, the new one was made from it.)
+    n=1
+    while [ -e "$kept/changed/$key.$n" ] || [ -L "$kept/changed/$key.$n" ]; do n=$((n + 1)); done
+    keep "$kept/changed/$key.$n"
 fi
 rm -f "$new"
 if [ "$mode" = keep ] && [ -e "$path" ]; then
@@ -58,5 +73,10 @@ keep) [ -e "$path" ] || chmod 0644 "$new" ;;
     ;;
 esac
 sync "$new"
+# Before the file is in its place: what is there later can be told from what somebody else wrote.
+rm -f "$kept/.new"
+{ if [ -e "$kept/written/$key" ]; then cat "$kept/written/$key"; fi; sum "$new"; } >"$kept/.new"
+sync "$kept/.new"
+mv -f -T "$kept/.new" "$kept/written/$key"
 mv -f -T "$new" "$path"
 sync "$dir/"
