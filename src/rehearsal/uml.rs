@@ -5,6 +5,7 @@ mod image;
 mod namespace;
 mod network;
 mod process;
+mod pulse;
 mod tools;
 
 use std::fmt::Write as _;
@@ -20,6 +21,7 @@ pub use self::tools::{TOOLS, TOOLS_WITHOUT_ROOT, missing};
 use self::image::{Base, Disks, path_of};
 use self::network::{Bridge, Network};
 use self::process::Process;
+use self::pulse::Pulse;
 use super::lab::{Lab, Link, Login, Machine, Wish};
 use super::{cache, command};
 
@@ -38,6 +40,8 @@ pub struct Uml {
     packages: File,
     processes: [Option<Process>; 2],
     consoles: [PathBuf; 2],
+    /// Only to be there as long as the machines are.
+    _pulse: Pulse,
 }
 
 /// Builds or downloads what the machines need, as far as the cache hasn't got it. This needs the network: call it before
@@ -87,7 +91,9 @@ pub fn new(wish: &Wish, say: &dyn Fn(&str)) -> Result<Uml> {
     };
     let ((first_disks, first_seed), (second_disks, second_seed)) = (make(Machine::First)?, make(Machine::Second)?);
     fs::write(folder.join("known_hosts"), known_hosts).context("write the machines' host keys")?;
+    let addresses = Machine::BOTH.map(|machine| network.address(Bridge::Management, machine));
     Ok(Uml {
+        _pulse: Pulse::start(addresses.to_vec())?,
         consoles: Machine::BOTH.map(|machine| folder.join(format!("console-{}.log", machine.index() + 1))),
         folder,
         scratch: wish.scratch.clone(),
