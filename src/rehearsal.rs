@@ -21,8 +21,8 @@ use crate::action::kind::Action;
 use crate::answers::load::Secrets;
 use crate::answers::{Answers, Create, LabHypervisor, Reach, load};
 use crate::cancel::Cancel;
-use crate::cli::{Engine, RehearseArgs};
-use crate::command::{install, print, say};
+use crate::cli::{Engine, PlanFormat, RehearseArgs};
+use crate::command::{install, plan, print, say};
 use crate::event::Event;
 use crate::exit;
 use crate::journal::Journal;
@@ -235,9 +235,15 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, began: Ins
     if second.changed > 0 {
         bail!("a second install changed {} things: it must change nothing", second.changed);
     }
+    print(&format!("proof: a second install changes nothing ({:.1} s)\n", again.elapsed().as_secs_f64()))?;
+    let options = plan::Options { step: None, offline: false, format: PlanFormat::Text };
+    let planned = plan::text(setup, &options)?;
+    if !planned.ends_with(&format!("{}\n", plan::NOTHING_TO_DO)) {
+        bail!("the plan of a finished pair must have nothing to do, and says:\n{planned}");
+    }
     print(&format!(
-        "proof: a second install changes nothing ({:.1} s)\n\n{}\nall proofs seen; {:.0} s from start to end\n",
-        again.elapsed().as_secs_f64(),
+        "proof: the plan of a finished pair\n  {}\n\n{}\nall proofs seen; {:.0} s from start to end\n",
+        plan::NOTHING_TO_DO,
         times(setup)?,
         began.elapsed().as_secs_f64()
     ))?;

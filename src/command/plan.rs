@@ -25,11 +25,22 @@ pub struct Options {
     pub format: PlanFormat,
 }
 
+/// Last line of a plan for a pair on which nothing differs from the answers.
+pub const NOTHING_TO_DO: &str = "Nothing to do: everything is as it must be.";
+
 /// Prints the plan.
 ///
 /// # Errors
 /// When a node can't be reached, or there is no such step.
 pub fn run(setup: &Setup, options: &Options) -> Result<()> {
+    print(&text(setup, options)?)
+}
+
+/// The plan, as it is printed.
+///
+/// # Errors
+/// When a node can't be reached, or there is no such step.
+pub fn text(setup: &Setup, options: &Options) -> Result<String> {
     if let Some(id) = &options.step {
         super::step::known(&setup.catalog, id)?;
     }
@@ -49,9 +60,9 @@ pub fn run(setup: &Setup, options: &Options) -> Result<()> {
     };
     let view = View::new(setup, &plan, &shown, pair.as_ref(), options.step.as_deref())?;
     match options.format {
-        PlanFormat::Text => print(&view.text()),
-        PlanFormat::Json => print(&format!("{:#}\n", view.json())),
-        PlanFormat::Sh => print(&script::of(setup, &view)?),
+        PlanFormat::Text => Ok(view.text()),
+        PlanFormat::Json => Ok(format!("{:#}\n", view.json())),
+        PlanFormat::Sh => script::of(setup, &view),
     }
 }
 
@@ -160,7 +171,7 @@ impl<'a> View<'a> {
         if self.looked.is_none() {
             let _ = writeln!(text, "\nNo node was asked: this is what a fresh pair needs.");
         } else if changes == 0 {
-            text.push_str("\nNothing to do: everything is as it must be.\n");
+            let _ = writeln!(text, "\n{NOTHING_TO_DO}");
         } else {
             let _ = writeln!(text, "\n{changes} changes in {changing_steps} steps. Nothing was changed.");
         }
