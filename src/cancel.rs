@@ -13,6 +13,14 @@ impl Cancel {
     /// # Errors
     /// When the signal can't be handled.
     pub fn listen() -> anyhow::Result<Self> {
+        Self::listen_and(|| {})
+    }
+
+    /// Like [`Cancel::listen`]; `last` is done right before the second one ends the process.
+    ///
+    /// # Errors
+    /// When the signal can't be handled.
+    pub fn listen_and(last: impl Fn() + Send + 'static) -> anyhow::Result<Self> {
         let cancel = Self::default();
         let counted = cancel.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -30,6 +38,7 @@ impl Cancel {
                     if counted.0.fetch_add(1, Ordering::SeqCst) >= 1 {
                         // The terminal may have its cursor hidden by a progress list.
                         let _ = console::Term::stderr().show_cursor();
+                        last();
                         std::process::exit(i32::from(crate::exit::INTERRUPTED));
                     }
                 }

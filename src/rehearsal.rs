@@ -9,6 +9,7 @@ pub mod qemu;
 pub mod repository;
 pub mod rootfs;
 pub mod uml;
+pub mod wait;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -32,6 +33,7 @@ use crate::setup::{Places, Setup};
 use crate::state;
 use lab::{Lab, Machine, Wish};
 use mapping::Ground;
+use wait::{Interrupted, Wait};
 
 /// Where the run's own files are; the outer process makes the folder, the inner one uses it.
 const SCRATCH: &str = "HAPAIR_SCRATCH";
@@ -49,9 +51,10 @@ pub fn run(args: &RehearseArgs, places: Places) -> Result<u8> {
     if engine == Engine::Uml && !uml::inside() {
         return outside(args, &answers, &places);
     }
-    let scratch = match std::env::var_os(SCRATCH) {
-        Some(path) if uml::inside() => PathBuf::from(path),
-        _ => scratch()?,
+    let (scratch, _lock) = match std::env::var_os(SCRATCH) {
+        // The outer process holds the lock.
+        Some(path) if uml::inside() => (PathBuf::from(path), None),
+        _ => cache::run_folder(&cache_folder()?).map(|(path, lock)| (path, Some(lock)))?,
     };
     let result = rehearse(args, engine, answers, places, &scratch);
     if !args.keep {
@@ -72,7 +75,7 @@ fn engine(args: &RehearseArgs) -> Engine {
 
 /// Gets what needs the network, then runs this program once more in a namespace of its own.
 fn outside(args: &RehearseArgs, answers: &Answers, places: &Places) -> Result<u8> {
-    let scratch = scratch()?;
+    let (scratch, _lock) = cache::run_folder(&cache_folder()?)?;
     let wish = wish(args, Engine::Uml, answers, places, &scratch)?;
     uml::prepare(&wish, &|text| say(text))?;
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -91,11 +94,6 @@ fn cache_folder() -> Result<PathBuf> {
     let folder = base.join("hapair");
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     Ok(folder)
-}
-
-fn scratch() -> Result<PathBuf> {
-    let cache = cache_folder()?;
-    Ok(tempfile::Builder::new().prefix("run-").tempdir_in(cache).context("a folder for this run")?.keep())
 }
 
 fn wish(args: &RehearseArgs, engine: Engine, answers: &Answers, places: &Places, scratch: &Path) -> Result<Wish> {
@@ -149,6 +147,9 @@ fn packages(plan: &Plan) -> Vec<String> {
 
 fn rehearse(args: &RehearseArgs, engine: Engine, answers: Answers, places: Places, scratch: &Path) -> Result<u8> {
     let began = Instant::now();
+    let rest = scratch.to_owned();
+    // The machines end with this process, whatever happens; their disks are files.
+    let cancel = Cancel::listen_and(move || drop(cache::remove(&rest)))?;
     let wish = wish(args, engine, &answers, &places, scratch)?;
     let tell = |text: &str| say(text);
     let mut emulated = LabHypervisor::default();
@@ -186,7 +187,12 @@ fn rehearse(args: &RehearseArgs, engine: Engine, answers: Answers, places: Place
     std::fs::copy(&login.known_hosts, setup.state.join("known_hosts"))
         .context("taking over the machines' host keys")?;
 
-    let result = on_machines(args, lab.as_mut(), &setup, began);
+    let result = on_machines(args, lab.as_mut(), &setup, &cancel, began);
+    if cancel.requested() {
+        say("interrupted; the machines are ended");
+        lab.gone()?;
+        return Ok(exit::INTERRUPTED);
+    }
     if let Err(error) = &result {
         for machine in Machine::BOTH {
             let text = std::fs::read(lab.console(machine)).unwrap_or_default();
@@ -196,7 +202,7 @@ fn rehearse(args: &RehearseArgs, engine: Engine, answers: Answers, places: Place
         say(&format!("hapair: {error:#}"));
     }
     if args.keep {
-        keep(lab.as_mut(), &setup)?;
+        keep(lab.as_mut(), &setup, &cancel)?;
     }
     lab.gone()?;
     match result {
@@ -205,28 +211,33 @@ fn rehearse(args: &RehearseArgs, engine: Engine, answers: Answers, places: Place
     }
 }
 
-fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, began: Instant) -> Result<u8> {
+fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &Cancel, began: Instant) -> Result<u8> {
+    if cancel.requested() {
+        bail!(Interrupted);
+    }
     for machine in Machine::BOTH {
         lab.power_on(machine)?;
     }
     let pair = setup.connect(true)?;
+    let mut times = Times::default();
     let started = Instant::now();
-    until_up(lab, &pair)?;
+    until_up(lab, &pair, cancel)?;
     say(&format!("both machines answer after {:.0} s", started.elapsed().as_secs_f64()));
+    times.add("start of the machines", started);
 
-    let cancel = Cancel::listen()?;
     let run = |command: &str| install::Run {
         command: command.to_owned(),
         steps: None,
         format: args.format,
-        cancel: &cancel,
+        cancel,
         resume: "hapair rehearse (a rehearsal always begins anew)".to_owned(),
     };
     let first = install::run(setup, &run("install"))?;
     if first.code != exit::DONE {
         return Ok(first.code);
     }
-    proof::all(lab, setup, &pair)?;
+    times.steps(setup)?;
+    proof::all(&mut proof::Stage { lab, setup, pair: &pair, cancel }, &mut times)?;
     let again = Instant::now();
     let second = install::run(setup, &run("install (again)"))?;
     if second.code != exit::DONE {
@@ -236,15 +247,16 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, began: Ins
         bail!("a second install changed {} things: it must change nothing", second.changed);
     }
     print(&format!("proof: a second install changes nothing ({:.1} s)\n", again.elapsed().as_secs_f64()))?;
+    times.add("proof: second install", again);
     let options = plan::Options { step: None, offline: false, format: PlanFormat::Text };
     let planned = plan::text(setup, &options)?;
     if !planned.ends_with(&format!("{}\n", plan::NOTHING_TO_DO)) {
         bail!("the plan of a finished pair must have nothing to do, and says:\n{planned}");
     }
     print(&format!(
-        "proof: the plan of a finished pair\n  {}\n\n{}\nall proofs seen; {:.0} s from start to end\n",
+        "proof: the plan of a finished pair\n  {}\n\ntime per step\n{}\nall proofs seen; {:.0} s from start to end\n",
         plan::NOTHING_TO_DO,
-        times(setup)?,
+        times.0,
         began.elapsed().as_secs_f64()
     ))?;
     Ok(exit::DONE)
@@ -254,21 +266,18 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, began: Ins
 ///
 /// # Errors
 /// When a machine does not answer in the engine's patience.
-pub fn until_up(lab: &mut dyn Lab, pair: &Pair) -> Result<()> {
-    let began = Instant::now();
+pub fn until_up(lab: &mut dyn Lab, pair: &Pair, cancel: &Cancel) -> Result<()> {
     for (machine, at) in Machine::BOTH.into_iter().zip(At::BOTH) {
         let node = pair.at(at);
+        let mut wait = Wait::new(cancel, &node.name, lab.patience(), Duration::from_millis(500));
         loop {
             match node.exec(&Cmd::read(["true"])) {
                 Ok(output) if output.ok() => break,
                 Ok(output) => bail!("{}: `true` gives {}", node.name, output.code),
-                Err(lost) if began.elapsed() > lab.patience() => {
-                    bail!("{} does not answer after {} s: {lost}", node.name, began.elapsed().as_secs())
-                }
                 Err(_) if !lab.is_on(machine) => bail!("{} has ended", node.name),
-                Err(_) => {
+                Err(lost) => {
                     node.transport.reset();
-                    std::thread::sleep(Duration::from_millis(500));
+                    wait.again(&format!("{lost}; its console: {}", console_line(lab.console(machine))))?;
                 }
             }
         }
@@ -276,21 +285,43 @@ pub fn until_up(lab: &mut dyn Lab, pair: &Pair) -> Result<()> {
     Ok(())
 }
 
-/// Seconds of each step of the first install.
-fn times(setup: &Setup) -> Result<String> {
-    let mut text = String::from("time per step\n");
-    for line in Journal::read(&setup.state, &setup.answers.cluster)? {
-        match line.event {
-            Event::StepDone { step, seconds, .. } => text.push_str(&format!("  {step:14} {seconds:7.1} s\n")),
-            Event::StepSkipped { step, why } => text.push_str(&format!("  {step:14} {why}\n")),
-            Event::RunDone { .. } => break,
-            _ => {}
-        }
-    }
-    Ok(text)
+/// What a machine printed last, without colours.
+fn console_line(console: &Path) -> String {
+    let text = std::fs::read(console).unwrap_or_default();
+    let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]).into_owned();
+    let plain = console::strip_ansi_codes(&tail).replace(|sign: char| sign.is_control() && sign != '\n', "");
+    plain.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("nothing yet").to_owned()
 }
 
-fn keep(lab: &mut dyn Lab, setup: &Setup) -> Result<()> {
+/// How long each part took, a line each.
+#[derive(Debug, Default)]
+pub struct Times(String);
+
+impl Times {
+    fn line(&mut self, what: &str, time: &str) {
+        self.0.push_str(&format!("  {what:30} {time}\n"));
+    }
+
+    /// A part that began then and ended now.
+    pub fn add(&mut self, what: &str, began: Instant) {
+        self.line(what, &format!("{:7.1} s", began.elapsed().as_secs_f64()));
+    }
+
+    /// The steps of the first install, from its journal.
+    fn steps(&mut self, setup: &Setup) -> Result<()> {
+        for line in Journal::read(&setup.state, &setup.answers.cluster)? {
+            match line.event {
+                Event::StepDone { step, seconds, .. } => self.line(&step, &format!("{seconds:7.1} s")),
+                Event::StepSkipped { step, why } => self.line(&step, &why),
+                Event::RunDone { .. } => break,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn keep(lab: &mut dyn Lab, setup: &Setup, cancel: &Cancel) -> Result<()> {
     let mut text = String::from("\nThe machines are left running; Ctrl-C ends them.\n");
     for machine in Machine::BOTH {
         let login = lab.login(machine);
@@ -305,7 +336,6 @@ fn keep(lab: &mut dyn Lab, setup: &Setup) -> Result<()> {
         ));
     }
     print(&text)?;
-    let cancel = Cancel::listen()?;
     while !cancel.requested() {
         std::thread::sleep(Duration::from_millis(300));
     }

@@ -66,6 +66,33 @@ pub fn remove(path: &Path) -> Result<()> {
     result.with_context(|| format!("remove {}", path.display()))
 }
 
+/// A folder for one run's own files, in the cache, and the lock that says that the run lives. Folders of runs that were
+/// killed, whose lock nobody holds any more, are removed first: each holds two disks.
+///
+/// # Errors
+/// When the folder can't be made.
+pub fn run_folder(cache: &Path) -> Result<(PathBuf, File)> {
+    for entry in fs::read_dir(cache).with_context(|| format!("read {}", cache.display()))?.flatten() {
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().starts_with(RUN) {
+            // Without a lock it is not known whether it lives.
+            if let Ok(lock) = File::open(path.join(LOCK)) {
+                if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                    remove(&path)?;
+                }
+            }
+        }
+    }
+    let folder = tempfile::Builder::new().prefix(RUN).tempdir_in(cache).context("a folder for this run")?;
+    let lock = File::create(folder.path().join(LOCK)).context("a lock for this run")?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).context("lock this run's folder")?;
+    Ok((folder.keep(), lock))
+}
+
+/// How the names of runs' folders begin.
+const RUN: &str = "run-";
+const LOCK: &str = "lock";
+
 /// A name for these parts that is the same in every run and on every machine: std's hashers don't promise that.
 fn hash(parts: &[&str]) -> Result<String> {
     let mut input = Vec::new();
@@ -96,6 +123,18 @@ mod tests {
         });
         assert_eq!(failed.unwrap_err().to_string(), "no room");
         assert!(!folder.path().join("thing.partial.txt").exists());
+    }
+
+    #[test]
+    fn only_folders_of_dead_runs_are_removed() {
+        let cache = tempfile::tempdir().unwrap();
+        let unknown = cache.path().join("run-other");
+        fs::create_dir(&unknown).unwrap();
+        let (dead, lock) = run_folder(cache.path()).unwrap();
+        drop(lock);
+        let (alive, _lock) = run_folder(cache.path()).unwrap();
+        let (last, _last_lock) = run_folder(cache.path()).unwrap();
+        assert!(!dead.exists() && alive.exists() && last.exists() && unknown.exists());
     }
 
     #[test]

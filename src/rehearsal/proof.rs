@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::lab::{Lab, Machine};
-use super::until_up;
+use super::wait::{Interrupted, Wait};
+use super::{Times, until_up};
 use crate::answers::HypervisorKind;
+use crate::cancel::Cancel;
 use crate::cluster::{CRM_MON, ClusterView};
 use crate::command::{print, say};
 use crate::drbd;
@@ -17,19 +19,40 @@ use crate::setup::Setup;
 const RETURN: Duration = Duration::from_secs(1500);
 /// How long a VM may take to move.
 const MOVE: Duration = Duration::from_secs(900);
+/// How long a guest may be silent.
+const SILENCE: Duration = Duration::from_secs(180);
+
+/// Where the proofs are shown.
+pub struct Stage<'a> {
+    /// The machines.
+    pub lab: &'a mut dyn Lab,
+    /// What was installed on them.
+    pub setup: &'a Setup,
+    /// The ways to them.
+    pub pair: &'a Pair,
+    /// Ctrl-C.
+    pub cancel: &'a Cancel,
+}
 
 /// All of them, in order.
 ///
 /// # Errors
 /// The first that fails, with what was seen instead.
-pub fn all(lab: &mut dyn Lab, setup: &Setup, pair: &Pair) -> Result<()> {
-    mirrored(pair)?;
-    shared(setup, pair)?;
-    clustered(setup, pair)?;
-    if let Some(vm) = setup.answers.vms.first() {
-        moved(setup, pair, &vm.name)?;
+pub fn all(stage: &mut Stage<'_>, times: &mut Times) -> Result<()> {
+    let began = Instant::now();
+    mirrored(stage.pair)?;
+    shared(stage.setup, stage.pair)?;
+    clustered(stage.setup, stage.pair)?;
+    times.add("proof: mirror, mount, cluster", began);
+    if let Some(vm) = stage.setup.answers.vms.first() {
+        let began = Instant::now();
+        moved(stage, &vm.name)?;
+        times.add("proof: move, there and back", began);
     }
-    power_cut(lab, setup, pair)
+    let began = Instant::now();
+    power_cut(stage)?;
+    times.add("proof: power cut of both", began);
+    Ok(())
 }
 
 fn proven(what: &str, seen: &[String]) -> Result<()> {
@@ -116,7 +139,8 @@ fn host_of(view: &ClusterView, vm: &str) -> Option<String> {
 }
 
 /// The VM goes to the other node and comes back.
-fn moved(setup: &Setup, pair: &Pair, vm: &str) -> Result<()> {
+fn moved(stage: &Stage<'_>, vm: &str) -> Result<()> {
+    let (setup, pair) = (stage.setup, stage.pair);
     let home = host_of(&view(pair, At::First)?, vm).with_context(|| format!("{vm} runs nowhere"))?;
     let at = if home == pair.at(At::First).name { At::First } else { At::Second };
     let live = setup.answers.hypervisor.kind == HypervisorKind::Xen && !setup.answers.hypervisor.lab.pv_guests;
@@ -129,11 +153,17 @@ fn moved(setup: &Setup, pair: &Pair, vm: &str) -> Result<()> {
         // asks for it with INFINITY too (`--move --node`).
         let from = pair.at(target.peer()).name.clone();
         ask(pair, target, &Cmd::write(["crm_resource", "--ban", "--resource", vm, "--node", &from]))?;
-        until(pair, MOVE, &format!("{vm} on {name}"), |view| {
-            (host_of(view, vm).as_deref() == Some(&name) && missing(setup, view).is_empty()).then_some(())
+        until(stage, MOVE, &format!("{vm} on {name}"), |view| {
+            let mut missing = missing(setup, view);
+            match host_of(view, vm) {
+                Some(host) if host == name => {}
+                Some(host) => missing.push(format!("{vm} is still on {host}")),
+                None => {}
+            }
+            missing
         })?;
         ask(pair, target, &Cmd::write(["crm_resource", "--clear", "--resource", vm]))?;
-        let after = goes_on(setup, pair, vm, &before)?;
+        let after = goes_on(stage, vm, &before)?;
         if live && before.boot_id != after.boot_id {
             bail!("{vm} was booted anew on {name}: it was not moved live ({before:?}, {after:?})");
         }
@@ -156,33 +186,34 @@ fn moved(setup: &Setup, pair: &Pair, vm: &str) -> Result<()> {
 }
 
 /// Both power cords pulled, both machines started again: the pair with its VM comes back by itself.
-fn power_cut(lab: &mut dyn Lab, setup: &Setup, pair: &Pair) -> Result<()> {
+fn power_cut(stage: &mut Stage<'_>) -> Result<()> {
+    let (setup, pair) = (stage.setup, stage.pair);
     let boot_ids = boot_ids(pair)?;
     say("cutting the power of both machines");
     for machine in Machine::BOTH {
-        lab.power_off(machine)?;
+        stage.lab.power_off(machine)?;
     }
     for at in At::BOTH {
         pair.at(at).transport.reset();
     }
     std::thread::sleep(Duration::from_secs(1));
     for machine in Machine::BOTH {
-        lab.power_on(machine)?;
+        stage.lab.power_on(machine)?;
     }
     let began = Instant::now();
-    until_up(lab, pair)?;
+    until_up(stage.lab, pair, stage.cancel)?;
     let up = began.elapsed();
     say(&format!("both machines answer again after {:.0} s; nothing is done to them now", up.as_secs_f64()));
     if self::boot_ids(pair)?.iter().zip(&boot_ids).any(|(after, before)| after == before) {
         bail!("a machine did not boot anew: its power was not cut");
     }
-    until(pair, RETURN, "the pair back by itself", |view| missing(setup, view).is_empty().then_some(()))?;
+    until(stage, RETURN, "the pair to come back by itself", |view| missing(setup, view))?;
     let back = began.elapsed();
     mirrored(pair)?;
     shared(setup, pair)?;
     if let Some(vm) = setup.answers.vms.first() {
         let before = ticks(setup, pair, &vm.name)?;
-        goes_on(setup, pair, &vm.name, &before)?;
+        goes_on(stage, &vm.name, &before)?;
     }
     proven(
         "after the power of both was cut, the pair and its VMs came back by themselves",
@@ -217,18 +248,13 @@ fn ticks(setup: &Setup, pair: &Pair, vm: &str) -> Result<Tick> {
 }
 
 /// Waits until the guest has written a later tick.
-fn goes_on(setup: &Setup, pair: &Pair, vm: &str, before: &Tick) -> Result<Tick> {
-    let began = Instant::now();
+fn goes_on(stage: &Stage<'_>, vm: &str, before: &Tick) -> Result<Tick> {
+    let mut wait = Wait::new(stage.cancel, format!("a tick of {vm}"), SILENCE, Duration::from_secs(1));
     loop {
-        if let Ok(now) = ticks(setup, pair, vm) {
-            if now != *before {
-                return Ok(now);
-            }
+        match ticks(stage.setup, stage.pair, vm) {
+            Ok(now) if now != *before => return Ok(now),
+            _ => wait.again(&format!("the last was {before:?}"))?,
         }
-        if began.elapsed() > Duration::from_secs(180) {
-            bail!("{vm} writes no ticks any more; the last was {before:?}");
-        }
-        std::thread::sleep(Duration::from_secs(1));
     }
 }
 
@@ -236,21 +262,24 @@ fn view(pair: &Pair, at: At) -> Result<ClusterView> {
     ClusterView::parse(&ask(pair, at, &Cmd::read(CRM_MON))?).map_err(anyhow::Error::msg)
 }
 
-fn until<T>(pair: &Pair, limit: Duration, what: &str, mut done: impl FnMut(&ClusterView) -> Option<T>) -> Result<T> {
-    let began = Instant::now();
+/// Waits until nothing is missing.
+fn until(stage: &Stage<'_>, limit: Duration, what: &str, missing: impl Fn(&ClusterView) -> Vec<String>) -> Result<()> {
+    let mut wait = Wait::new(stage.cancel, what, limit, Duration::from_secs(3));
     loop {
-        let seen = view(pair, At::First);
-        if let Ok(view) = &seen {
-            if let Some(value) = done(view) {
-                return Ok(value);
+        let missing = match view(stage.pair, At::First) {
+            Ok(view) => missing(&view),
+            Err(error) => vec![format!("{error:#}")],
+        };
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = wait.again(&missing.join("; ")) {
+            if error.is::<Interrupted>() {
+                return Err(error);
             }
+            let table = ask(stage.pair, At::First, &Cmd::read(["crm_mon", "-1", "-r"]));
+            bail!("{error}\n{}", table.unwrap_or_else(|error| format!("{error:#}")));
         }
-        if began.elapsed() > limit {
-            let text =
-                ask(pair, At::First, &Cmd::read(["crm_mon", "-1", "-r"])).unwrap_or_else(|error| format!("{error:#}"));
-            bail!("{what}: not so after {} s:\n{text}", limit.as_secs());
-        }
-        std::thread::sleep(Duration::from_secs(3));
     }
 }
 
