@@ -254,9 +254,14 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
         bail!("the plan of a finished pair must have nothing to do, and says:\n{planned}");
     }
     print(&format!(
-        "proof: the plan of a finished pair\n  {}\n\ntime per step\n{}\nall proofs seen; {:.0} s from start to end\n",
+        "proof: the plan of a finished pair\n  {}\n\ntime per step\n{}\n{}all proofs seen; {:.0} s from start to end\n",
         plan::NOTHING_TO_DO,
         times.0,
+        if setup.answers.hypervisor.lab.pv_guests {
+            "not rehearsed: moving a VM while it runs, which this emulator can't (see the top of this output)\n"
+        } else {
+            ""
+        },
         began.elapsed().as_secs_f64()
     ))?;
     Ok(exit::DONE)

@@ -117,7 +117,8 @@ impl Setup {
                     known_hosts: self.state.join("known_hosts"),
                     config_file: self.places.ssh_config.clone(),
                     control_dir: ssh::control_dir(),
-                    connect_timeout: Duration::from_secs(15),
+                    // An emulated node may need half a minute to start a login.
+                    connect_timeout: Duration::from_secs(if self.rehearsal { 45 } else { 15 }),
                     sudo: user != "root",
                 };
                 host_key::settle(&target, node.host_key.as_deref()).map_err(|lost| unreachable(&node.name, &lost))?;

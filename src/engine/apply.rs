@@ -12,6 +12,8 @@ use crate::plan::{PlannedAction, PlannedStep};
 
 /// How many lines of a failed command's stderr a person gets to see.
 const TAIL: usize = 12;
+/// Pause between two looks at a node that is slow.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 impl Engine<'_> {
     /// Brings one action about; gives 1 if it changed something.
@@ -108,7 +110,10 @@ impl Engine<'_> {
     ) -> Result<(), Stop> {
         let began = Instant::now();
         loop {
-            let state = match look(self.pair, &[action]) {
+            let looking = Instant::now();
+            let looked = look(self.pair, &[action]);
+            let pause = if looked.is_ok() { (2 * looking.elapsed()).min(LONGEST_PAUSE) } else { Duration::ZERO };
+            let state = match looked {
                 Ok(looked) => looked.state(0, action, at, &self.memory()),
                 Err((lost_at, lost)) => match settle {
                     Some(settle) if settle.reboots && matches!(lost, Lost::Unreachable(_) | Lost::Dropped(_)) => {
@@ -150,7 +155,8 @@ impl Engine<'_> {
                 progress,
                 seconds: began.elapsed().as_secs(),
             })?;
-            std::thread::sleep(settle.every);
+            // On a slow node a look is work of its own: most of its time is for what is waited for.
+            std::thread::sleep(settle.every.max(pause));
         }
     }
 

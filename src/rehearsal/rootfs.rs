@@ -36,6 +36,13 @@ pub struct Hook {
     pub command: &'static str,
 }
 
+/// For an image that has the packages already: the daemons that would form a cluster of one are masked, as an install
+/// leaves them (`src/action/packages/run.sh`).
+pub const HELD: Hook = Hook {
+    when: "essential",
+    command: r#"mkdir -p "$1/etc/systemd/system" && for name in corosync pacemaker; do ln -s /dev/null "$1/etc/systemd/system/$name.service"; done"#,
+};
+
 /// Path of a tar file with a Debian root tree: this release with these packages (without what they only recommend).
 /// Built first if the cache has none; that needs the network, so call it before entering a namespace.
 ///

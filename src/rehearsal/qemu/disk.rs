@@ -55,7 +55,11 @@ pub(super) struct Base {
 pub(super) fn base(wish: &Wish, say: &dyn Fn(&str)) -> Result<Base> {
     let mut packages: Vec<&str> = rootfs::SERVER.iter().chain(MACHINE).copied().collect();
     packages.extend(wish.preinstalled.iter().map(String::as_str));
-    let tar = rootfs::tar(&wish.cache, &wish.release, &packages, HOOKS, say)?;
+    let mut hooks = HOOKS.to_vec();
+    if !wish.preinstalled.is_empty() {
+        hooks.push(rootfs::HELD);
+    }
+    let tar = rootfs::tar(&wish.cache, &wish.release, &packages, &hooks, say)?;
     let offered: Vec<&str> = wish.offered.iter().map(String::as_str).collect();
     let packages = repository::folder(&wish.cache, &tar, &offered, say)?;
     let name = tar.file_name().unwrap_or_default().to_string_lossy();

@@ -38,7 +38,8 @@ pub(super) struct Base {
 pub(super) fn base(wish: &Wish, say: &dyn Fn(&str)) -> Result<Base> {
     let mut include = rootfs::SERVER.to_vec();
     include.extend(wish.preinstalled.iter().map(String::as_str));
-    let rootfs = rootfs::tar(&wish.cache, &wish.release, &include, &[], say)?;
+    let hooks: &[rootfs::Hook] = if wish.preinstalled.is_empty() { &[] } else { &[rootfs::HELD] };
+    let rootfs = rootfs::tar(&wish.cache, &wish.release, &include, hooks, say)?;
     let offered: Vec<&str> = wish.offered.iter().map(String::as_str).collect();
     let packages = repository::folder(&wish.cache, &rootfs, &offered, say)?;
     let modules = modules()?;
