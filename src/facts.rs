@@ -1,4 +1,28 @@
-//! What a node is, read in one round trip: release, kernel, hypervisor, network, disks. Knows no steps.
+//! What a node is, read in one round trip. Knows no steps, and nothing of the other node.
+//!
+//! [`reads`] are the commands, [`judge`] makes [`Facts`] of their outputs: both pure, so a program that asks a person
+//! (the wizard) and one that compares two nodes (`preflight`) use the same survey, which `Setup::survey` makes of both
+//! nodes at once. All types are plain data.
+//!
+//! | to ask about | take |
+//! |---|---|
+//! | a backing device | [`Facts::disks`]: [`disk::Disk`] with `parts` (what each holds, who uses it) and `gaps` ([`disk::Disk::room`] is what `storage.create` would take); [`Facts::volumes`] for logical volumes |
+//! | consent by serial | [`disk::Disk::serial`], else a name of [`disk::Disk::by_id`] or [`disk::Part::by_id`] |
+//! | a cluster link | [`Facts::links`]: [`link::Link`] with `kind`, `carrier`, `megabits`, `addresses`, `default_route` |
+//! | the machine | [`Facts::identity`], [`Facts::cpu`], [`Facts::memory_mib`], [`Facts::virtualization`] |
+//! | what is there already | [`Facts::presence`], [`Facts::software`], [`Facts::firewall`] |
+//!
+//! What a tool that is missing would have told is empty or `None`: a node of 2007 has fewer facts, and is no error.
+
+pub mod clock;
+pub mod cpu;
+pub mod disk;
+pub mod firewall;
+pub mod identity;
+pub mod kernel;
+pub mod link;
+pub mod presence;
+pub mod software;
 
 use std::net::Ipv4Addr;
 
@@ -12,54 +36,24 @@ use crate::platform::release_title;
 const FILES: &[&str] = &[
     "/etc/os-release",
     "/etc/lsb-release",
-    "/proc/sys/kernel/random/boot_id",
+    "/etc/hosts",
     "/etc/machine-id",
+    "/etc/ufw/ufw.conf",
+    "/etc/ssh/ssh_host_ed25519_key.pub",
+    "/etc/ssh/ssh_host_ecdsa_key.pub",
+    "/etc/ssh/ssh_host_rsa_key.pub",
+    "/etc/ssh/ssh_host_dsa_key.pub",
+    "/proc/sys/kernel/random/boot_id",
     "/sys/hypervisor/type",
     "/proc/xen/capabilities",
     "/proc/meminfo",
     "/proc/cpuinfo",
     "/proc/drbd",
+    "/sys/devices/system/cpu/online",
+    "/sys/class/dmi/id/product_uuid",
+    "/sys/class/dmi/id/sys_vendor",
+    "/sys/class/dmi/id/product_name",
 ];
-
-/// One line for each network interface, without starting a process.
-const LINKS: &str = r#"for dir in /sys/class/net/*; do
-    [ -e "$dir/address" ] || continue
-    mac= state= speed=
-    read -r mac <"$dir/address"
-    read -r state <"$dir/operstate"
-    { read -r speed <"$dir/speed"; } 2>/dev/null
-    echo "${dir##*/} ${mac:--} ${state:--} ${speed:--}"
-done"#;
-
-/// A network interface.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
-    /// Such as `eth0`.
-    pub name: String,
-    /// MAC address; empty if it has none.
-    pub mac: String,
-    /// `up`, `down`, `unknown`.
-    pub state: String,
-    /// Mbit/s, where the driver tells it.
-    pub megabits: Option<u64>,
-    /// IPv4 addresses.
-    pub addresses: Vec<Ipv4Addr>,
-}
-
-/// A whole disk.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Disk {
-    /// Such as `sda`.
-    pub name: String,
-    /// Size.
-    pub bytes: u64,
-    /// Empty if it tells none.
-    pub serial: String,
-    /// Empty if it tells none.
-    pub model: String,
-    /// Names under /dev/disk/by-id.
-    pub by_id: Vec<String>,
-}
 
 /// What a node is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,34 +62,40 @@ pub struct Facts {
     pub os_release: String,
     /// The release in one line.
     pub release: String,
-    /// Kernel: `6.1.0-56-amd64`.
-    pub kernel: String,
-    /// Architecture: `x86_64`.
-    pub machine: String,
     /// What `uname -n` says.
     pub hostname: String,
-    /// New at each boot.
-    pub boot_id: String,
-    /// The same at each boot; empty if it has none.
-    pub machine_id: String,
+    /// Text of /etc/hosts.
+    pub hosts: String,
+    /// The running kernel and the firmware.
+    pub kernel: kernel::Kernel,
+    /// What tells this machine from another.
+    pub identity: identity::Identity,
     /// `xen` when it runs under Xen; else empty.
     pub hypervisor: String,
     /// It is Xen's privileged domain.
     pub dom0: bool,
     /// What it runs in: `none` on bare metal, `kvm`, `qemu`, `uml`, `xen`...
     pub virtualization: String,
-    /// The processor can run guests with hardware help, as the running kernel sees it (dom0 does not see it).
-    pub virtualization_help: bool,
-    /// Memory that the kernel has.
+    /// The processor.
+    pub cpu: cpu::Cpu,
+    /// Memory that the kernel has, in MiB: under Xen that of dom0.
     pub memory_mib: u64,
-    /// Version of DRBD's module: the loaded one, else the one that would be loaded.
-    pub drbd_version: Option<String>,
-    /// DRBD's module is loaded.
-    pub drbd_loaded: bool,
+    /// Memory that the machine has, in MiB, as far as it can be told.
+    pub machine_memory_mib: u64,
+    /// The clock.
+    pub clock: clock::Clock,
     /// Network interfaces, without the loopback.
-    pub links: Vec<Link>,
-    /// Whole disks.
-    pub disks: Vec<Disk>,
+    pub links: Vec<link::Link>,
+    /// Whole disks, with their partitions.
+    pub disks: Vec<disk::Disk>,
+    /// Logical volumes, RAIDs and other devices that lie on disks.
+    pub volumes: Vec<disk::Volume>,
+    /// What is there already.
+    pub presence: presence::Presence,
+    /// The package manager, and the room it has.
+    pub software: software::Software,
+    /// The packet filter.
+    pub firewall: firewall::Firewall,
 }
 
 impl Facts {
@@ -106,32 +106,57 @@ impl Facts {
             (_, "" | "none") => "on metal".to_owned(),
             (_, virtualization) => format!("in {virtualization}"),
         };
-        format!("{}, Linux {} {under}, {} MiB", self.release, self.kernel, self.memory_mib)
+        format!("{}, Linux {} {under}, {} MiB", self.release, self.kernel.release, self.memory_mib)
     }
 
     /// The interface that has an address.
-    pub fn link(&self, address: Ipv4Addr) -> Option<&Link> {
-        self.links.iter().find(|link| link.addresses.contains(&address))
+    pub fn link(&self, address: Ipv4Addr) -> Option<&link::Link> {
+        self.links.iter().find(|link| link.has(address))
     }
 
     /// Speed of the link that has an address, if its driver tells it.
     pub fn link_bytes_per_second(&self, address: Ipv4Addr) -> Option<u64> {
         self.link(address)?.megabits.map(|megabits| megabits * 125_000)
     }
+
+    /// A partition by its path, or by a name under /dev/disk/by-id; with its disk.
+    pub fn partition(&self, path: &str) -> Option<(&disk::Disk, &disk::Part)> {
+        let id = path.strip_prefix("/dev/disk/by-id/");
+        self.disks.iter().find_map(|disk| {
+            let part = disk
+                .parts
+                .iter()
+                .find(|part| part.path == path || id.is_some_and(|id| part.by_id.iter().any(|name| name == id)))?;
+            Some((disk, part))
+        })
+    }
 }
 
-/// Eight commands.
-pub fn reads() -> Vec<Cmd> {
+/// One part of the survey: how many outputs it takes is how many commands it has.
+type Reads = fn() -> Vec<Cmd>;
+
+/// In the order in which they are run. The clock is first, the slow ones are last.
+const PARTS: [Reads; 8] = [
+    clock::reads,
+    machine_reads,
+    kernel::reads,
+    link::reads,
+    presence::reads,
+    software::reads,
+    firewall::reads,
+    disk::reads,
+];
+
+fn machine_reads() -> Vec<Cmd> {
     vec![
-        Cmd::read(["head", "-v", "-n", "40"].into_iter().chain(FILES.iter().copied())),
-        Cmd::read(["uname", "-n", "-r", "-m"]),
+        Cmd::read(["head", "-v", "-n", "200"].into_iter().chain(FILES.iter().copied())),
         Cmd::read(["systemd-detect-virt"]),
-        Cmd::read(["modinfo", "-F", "version", "drbd"]),
-        Cmd::read(["ip", "-o", "-4", "addr", "show"]),
-        Cmd::read_sh(LINKS, [""; 0]),
-        Cmd::read(["lsblk", "-b", "-d", "-n", "-P", "-o", "NAME,SIZE,TYPE,SERIAL,MODEL"]),
-        Cmd::read(["find", "/dev/disk/by-id", "-type", "l", "-printf", "%f %l\\n"]),
     ]
+}
+
+/// The commands of the survey: about two dozen, meant for one round trip.
+pub fn reads() -> Vec<Cmd> {
+    PARTS.iter().flat_map(|part| part()).collect()
 }
 
 /// Facts from the outputs of [`reads`].
@@ -139,45 +164,83 @@ pub fn reads() -> Vec<Cmd> {
 /// # Errors
 /// When the node does not even say which kernel it runs.
 pub fn judge(outputs: &[Output]) -> Result<Facts> {
-    let text = |index: usize| outputs.get(index).map(Output::text).unwrap_or_default();
-    let [files, uname, virt, modinfo, addresses, links, disks, by_id] = [0, 1, 2, 3, 4, 5, 6, 7].map(text);
-    let mut words = uname.split_whitespace().map(str::to_owned);
-    let (Some(hostname), Some(kernel), Some(machine)) = (words.next(), words.next(), words.next()) else {
-        let errors = outputs.get(1).map(Output::errors).unwrap_or_default();
-        bail!("it does not say which kernel it runs; uname said: {:?} {:?}", uname.trim(), errors.trim());
-    };
+    let mut rest = outputs;
+    let [clock, machine, kernel, links, presence, software, firewall, disks] = PARTS.map(|part| {
+        let (own, others) = rest.split_at(part().len().min(rest.len()));
+        rest = others;
+        own
+    });
+    let text = |index: usize| machine.get(index).map(Output::text).unwrap_or_default();
+    let (files, virt) = (text(0), text(1));
     let file = |path: &str| section(&files, path);
+    let line = |path: &str| file(path).trim().to_owned();
     let os_release = Some(file("/etc/os-release")).filter(|text| !text.is_empty()).unwrap_or(file("/etc/lsb-release"));
-    let cpu = file("/proc/cpuinfo");
-    let hypervisor = file("/sys/hypervisor/type").trim().to_owned();
-    let drbd = file("/proc/drbd");
-    let loaded = drbd.lines().find_map(|line| line.strip_prefix("version: ")?.split_whitespace().next());
-    let shipped = modinfo.split_whitespace().next();
-    Ok(Facts {
+    let Some((hostname, kernel)) = kernel::parse(kernel, &file("/proc/drbd")) else {
+        let uname = kernel.first().cloned().unwrap_or_default();
+        bail!("it does not say which kernel it runs; uname said: {:?} {:?}", uname.line(), uname.errors().trim());
+    };
+    let cpuinfo = file("/proc/cpuinfo");
+    let cpu = cpu::parse(&cpuinfo, &file("/sys/devices/system/cpu/online"));
+    let hypervisor = line("/sys/hypervisor/type");
+    let presence = presence::parse(presence);
+    let blocks = disk::parse(disks);
+    let memory_mib = file("/proc/meminfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or(0)
+        / 1024;
+    let mut facts = Facts {
         release: release_title(&os_release),
         os_release: os_release.clone(),
-        kernel,
-        machine,
         hostname,
-        boot_id: file("/proc/sys/kernel/random/boot_id").trim().to_owned(),
-        machine_id: file("/etc/machine-id").trim().to_owned(),
+        hosts: file("/etc/hosts"),
+        kernel,
+        identity: identity::Identity {
+            boot_id: line("/proc/sys/kernel/random/boot_id"),
+            machine_id: line("/etc/machine-id"),
+            dmi_uuid: line("/sys/class/dmi/id/product_uuid"),
+            product: format!("{} {}", line("/sys/class/dmi/id/sys_vendor"), line("/sys/class/dmi/id/product_name"))
+                .trim()
+                .to_owned(),
+            host_keys: ["ed25519", "ecdsa", "rsa", "dsa"]
+                .iter()
+                .filter_map(|kind| identity::fingerprint(&file(&format!("/etc/ssh/ssh_host_{kind}_key.pub"))))
+                .collect(),
+        },
         dom0: hypervisor == "xen" && file("/proc/xen/capabilities").contains("control_d"),
-        virtualization: virtualization(virt.trim(), &cpu, &hypervisor),
+        virtualization: virtualization(virt.trim(), &cpuinfo, &cpu, &hypervisor),
         hypervisor,
-        virtualization_help: cpu
-            .lines()
-            .filter(|line| line.starts_with("flags"))
-            .any(|line| line.split_whitespace().any(|flag| flag == "vmx" || flag == "svm")),
-        memory_mib: file("/proc/meminfo")
-            .lines()
-            .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok())
-            .unwrap_or(0)
-            / 1024,
-        drbd_version: loaded.or(shipped).map(str::to_owned),
-        drbd_loaded: loaded.is_some(),
-        links: parse_links(&links, &addresses),
-        disks: parse_disks(&disks, &by_id),
-    })
+        cpu,
+        memory_mib,
+        machine_memory_mib: presence.xen("total_memory").and_then(|mib| mib.parse().ok()).unwrap_or(memory_mib),
+        clock: clock::parse(clock),
+        links: link::parse(links),
+        disks: blocks.disks,
+        volumes: blocks.volumes,
+        software: software::parse(software),
+        firewall: firewall::parse(firewall, &file("/etc/ufw/ufw.conf"), presence.running("firewalld")),
+        presence,
+    };
+    facts.mark_drbd();
+    Ok(facts)
+}
+
+impl Facts {
+    /// DRBD holds its backing devices without a trace in sysfs.
+    fn mark_drbd(&mut self) {
+        for drbd in &self.presence.drbd_disks {
+            let id = drbd.disk.strip_prefix("/dev/disk/by-id/");
+            let word = format!("DRBD {}", drbd.resource).trim_end().to_owned();
+            for part in self.disks.iter_mut().flat_map(|disk| &mut disk.parts) {
+                if part.path == drbd.disk || id.is_some_and(|id| part.by_id.iter().any(|name| name == id)) {
+                    part.uses.push(word.clone());
+                }
+            }
+            for volume in self.volumes.iter_mut().filter(|volume| volume.path == drbd.disk) {
+                volume.uses.push(word.clone());
+            }
+        }
+    }
 }
 
 /// One file's lines in what `head -v` wrote.
@@ -192,160 +255,17 @@ fn section(text: &str, path: &str) -> String {
     lines.iter().flat_map(|line| [*line, "\n"]).collect()
 }
 
-fn virtualization(detected: &str, cpu: &str, hypervisor: &str) -> String {
-    if cpu.contains("User Mode Linux") {
+fn virtualization(detected: &str, cpuinfo: &str, cpu: &cpu::Cpu, hypervisor: &str) -> String {
+    if cpuinfo.contains("User Mode Linux") {
         "uml".to_owned()
     } else if !detected.is_empty() {
         detected.to_owned()
     } else if hypervisor.is_empty() {
-        let virtual_cpu = cpu
-            .lines()
-            .any(|line| line.starts_with("flags") && line.split_whitespace().any(|flag| flag == "hypervisor"));
-        if virtual_cpu { "unknown" } else { "none" }.to_owned()
+        if cpu.flags.contains("hypervisor") { "unknown" } else { "none" }.to_owned()
     } else {
         hypervisor.to_owned()
     }
 }
 
-fn parse_links(links: &str, addresses: &str) -> Vec<Link> {
-    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<String>>();
-    links
-        .lines()
-        .map(words)
-        .filter(|words| words.len() == 4 && words[0] != "lo")
-        .map(|words| Link {
-            mac: words[1].trim_matches('-').to_owned(),
-            state: words[2].trim_matches('-').to_owned(),
-            // Where nothing is known, drivers say -1.
-            megabits: words[3].parse::<u64>().ok().filter(|speed| (1..1_000_000).contains(speed)),
-            addresses: addresses
-                .lines()
-                .map(words_of_address)
-                .filter(|(name, _)| *name == words[0])
-                .filter_map(|(_, address)| address)
-                .collect(),
-            name: words[0].clone(),
-        })
-        .collect()
-}
-
-/// Interface and address of a line such as `2: ens3    inet 10.0.2.15/24 brd ... scope global ens3\ ...`.
-fn words_of_address(line: &str) -> (&str, Option<Ipv4Addr>) {
-    let mut words = line.split_whitespace().skip(1);
-    let name = words.next().unwrap_or_default();
-    let mut rest = words.skip_while(|word| *word != "inet").skip(1);
-    let address = rest.next().and_then(|word| word.split('/').next()?.parse().ok());
-    (name.split('@').next().unwrap_or_default(), address)
-}
-
-fn parse_disks(disks: &str, by_id: &str) -> Vec<Disk> {
-    disks
-        .lines()
-        .filter(|line| value(line, "TYPE") == "disk" && !value(line, "NAME").starts_with("zram"))
-        .map(|line| {
-            let name = value(line, "NAME");
-            let mut ids: Vec<String> = by_id
-                .lines()
-                .filter_map(|line| line.rsplit_once(' '))
-                .filter(|(_, target)| target.rsplit('/').next() == Some(name.as_str()))
-                .map(|(id, _)| id.to_owned())
-                .collect();
-            ids.sort();
-            Disk {
-                bytes: value(line, "SIZE").parse().unwrap_or(0),
-                serial: value(line, "SERIAL").trim().to_owned(),
-                model: value(line, "MODEL").trim().to_owned(),
-                by_id: ids,
-                name,
-            }
-        })
-        .collect()
-}
-
-/// A value of `NAME="sda" SIZE="10737418240"`.
-fn value(line: &str, key: &str) -> String {
-    let begin = format!("{key}=\"");
-    let at = if line.starts_with(&begin) { Some(0) } else { line.find(&format!(" {begin}")).map(|at| at + 1) };
-    at.and_then(|at| line[at + begin.len()..].split('"').next()).unwrap_or_default().to_owned()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A node of the lab: Debian 12 under Xen in an emulator.
-    fn outputs() -> Vec<Output> {
-        let head = "==> /etc/os-release <==\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_ID=\"12\"\nID=debian\n\n\
-            ==> /proc/sys/kernel/random/boot_id <==\n6681d55d-3f5b-4a0a-9d55-0d6c3d3f6a61\n\n\
-            ==> /etc/machine-id <==\n0123456789abcdef0123456789abcdef\n\n\
-            ==> /sys/hypervisor/type <==\nxen\n\n==> /proc/xen/capabilities <==\ncontrol_d\n\n\
-            ==> /proc/meminfo <==\nMemTotal:        1011148 kB\nMemFree:          18118 kB\n\n\
-            ==> /proc/cpuinfo <==\nprocessor\t: 0\nflags\t\t: fpu de hypervisor\n\n\
-            ==> /proc/drbd <==\nversion: 8.4.11 (api:1/proto:86-101)\nsrcversion: F73C670A7EC572DB9CF3E5B \n";
-        [
-            head,
-            "node1 6.1.0-56-amd64 x86_64\n",
-            "qemu\n",
-            "",
-            "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever\n\
-             2: ens3    inet 10.0.2.15/24 brd 10.0.2.255 scope global dynamic ens3\\       valid_lft 86000sec\n\
-             3: ens4    inet 10.77.0.1/24 brd 10.77.0.255 scope global ens4\\       valid_lft forever\n\
-             4: bond0@ens4    inet 10.78.0.1/24 scope global bond0\\       valid_lft forever\n",
-            "lo 00:00:00:00:00:00 unknown -\nens3 52:54:00:12:34:56 up -1\nens4 52:54:00:12:34:57 up 1000\nbond0 - down -\n",
-            "NAME=\"sda\" SIZE=\"10737418240\" TYPE=\"disk\" SERIAL=\"A1\" MODEL=\"QEMU HARDDISK   \"\n\
-             NAME=\"sr0\" SIZE=\"1073741312\" TYPE=\"rom\" SERIAL=\"QM00003\" MODEL=\"QEMU DVD-ROM\"\n",
-            "scsi-0QEMU_QEMU_HARDDISK_A1-part3 ../../sda3\nscsi-0QEMU_QEMU_HARDDISK_A1 ../../sda\n",
-        ]
-        .map(|text| Output { stdout: text.as_bytes().to_vec(), ..Output::default() })
-        .to_vec()
-    }
-
-    #[test]
-    fn a_dom0_is_seen() {
-        let facts = judge(&outputs()).expect("facts");
-        assert_eq!(facts.release, "Debian GNU/Linux 12 (bookworm)");
-        assert_eq!((facts.hostname.as_str(), facts.kernel.as_str()), ("node1", "6.1.0-56-amd64"));
-        assert_eq!(facts.boot_id, "6681d55d-3f5b-4a0a-9d55-0d6c3d3f6a61");
-        assert!(facts.dom0 && facts.drbd_loaded && !facts.virtualization_help);
-        assert_eq!(facts.virtualization, "qemu");
-        assert_eq!(facts.memory_mib, 987);
-        assert_eq!(facts.drbd_version.as_deref(), Some("8.4.11"));
-    }
-
-    #[test]
-    fn links_and_disks_are_seen() {
-        let facts = judge(&outputs()).expect("facts");
-        let names: Vec<&str> = facts.links.iter().map(|link| link.name.as_str()).collect();
-        assert_eq!(names, ["ens3", "ens4", "bond0"]);
-        assert_eq!(facts.link_bytes_per_second(Ipv4Addr::new(10, 77, 0, 1)), Some(125_000_000));
-        assert_eq!(facts.link_bytes_per_second(Ipv4Addr::new(10, 0, 2, 15)), None);
-        assert_eq!(facts.link(Ipv4Addr::new(10, 78, 0, 1)).map(|link| link.mac.as_str()), Some(""));
-        assert_eq!(facts.disks.len(), 1);
-        assert_eq!((facts.disks[0].bytes, facts.disks[0].model.as_str()), (10_737_418_240, "QEMU HARDDISK"));
-        assert_eq!(facts.disks[0].by_id, ["scsi-0QEMU_QEMU_HARDDISK_A1"]);
-    }
-
-    #[test]
-    fn a_machine_without_tools_has_fewer_facts() {
-        let mut outputs = outputs();
-        for index in [2, 3, 4, 5, 6, 7] {
-            outputs[index] = Output { code: 127, ..Output::default() };
-        }
-        outputs[0].stdout =
-            b"==> /proc/cpuinfo <==\nprocessor\t: 0\nvendor_id\t: User Mode Linux\nmodel name\t: UML\n".to_vec();
-        let facts = judge(&outputs).expect("facts");
-        assert_eq!((facts.virtualization.as_str(), facts.release.as_str()), ("uml", "an unknown release"));
-        assert_eq!((facts.links.len(), facts.drbd_version), (0, None));
-        assert!(judge(&[]).is_err());
-    }
-
-    #[test]
-    fn the_module_that_would_be_loaded_counts() {
-        let mut outputs = outputs();
-        let text = outputs[0].text();
-        outputs[0].stdout = text.as_bytes()[..text.find("==> /proc/drbd").expect("a section")].to_vec();
-        outputs[3].stdout = b"8.4.11\n".to_vec();
-        let facts = judge(&outputs).expect("facts");
-        assert_eq!((facts.drbd_version.as_deref(), facts.drbd_loaded), (Some("8.4.11"), false));
-    }
-}
+mod tests;

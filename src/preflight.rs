@@ -25,39 +25,45 @@ pub fn findings(answers: &Answers, facts: &[Facts; 2]) -> Vec<Finding> {
     let mut found = Vec::new();
     let both = |name, what: String, next| Finding { name, node: None, error: true, what, next };
     let [first, second] = facts;
-    if first.boot_id == second.boot_id {
+    if first.identity.boot_id == second.identity.boot_id {
         found.push(both(
             "same-machine",
             format!(
                 "{} and {} are one and the same machine (boot id {}): DRBD would mirror it to itself",
-                answers.nodes[0].name, answers.nodes[1].name, first.boot_id
+                answers.nodes[0].name, answers.nodes[1].name, first.identity.boot_id
             ),
             "correct `ssh` of the two nodes in the answers file",
         ));
-    } else if !first.machine_id.is_empty() && first.machine_id == second.machine_id {
+    } else if !first.identity.machine_id.is_empty() && first.identity.machine_id == second.identity.machine_id {
         found.push(Finding {
             error: false,
             ..both(
                 "machine-id",
-                format!("both nodes have the machine id {}: one is a copy of the other's disk", first.machine_id),
+                format!(
+                    "both nodes have the machine id {}: one is a copy of the other's disk",
+                    first.identity.machine_id
+                ),
                 "on one of them: rm /etc/machine-id && systemd-machine-id-setup",
             )
         });
     }
-    if first.machine != second.machine {
+    if first.kernel.machine != second.kernel.machine {
         found.push(both(
             "architecture",
-            format!("the nodes are {} and {}: a VM can't move between them", first.machine, second.machine),
+            format!(
+                "the nodes are {} and {}: a VM can't move between them",
+                first.kernel.machine, second.kernel.machine
+            ),
             "use two machines of one architecture",
         ));
     }
     for (node, facts) in answers.nodes.iter().zip(facts) {
-        if facts.machine != "x86_64" {
+        if facts.kernel.machine != "x86_64" {
             found.push(Finding {
                 name: "architecture",
                 node: Some(node.name.clone()),
                 error: true,
-                what: format!("it is {}; hapair's Xen is that of x86_64", facts.machine),
+                what: format!("it is {}; hapair's Xen is that of x86_64", facts.kernel.machine),
                 next: "use x86_64 machines",
             });
         }

@@ -182,7 +182,7 @@ impl Setup {
             .filter_map(|(facts, node)| facts.link_bytes_per_second(node.address))
             .collect();
         Found {
-            drbd_version: facts.iter().find_map(|facts| facts.drbd_version.clone()),
+            drbd_version: facts.iter().find_map(|facts| facts.kernel.drbd.clone()),
             link_bytes_per_second: if speeds.len() == 2 { speeds[0].min(speeds[1]) } else { 0 },
         }
     }
