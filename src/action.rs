@@ -23,6 +23,7 @@ pub mod host_names;
 pub mod kernel_module;
 pub mod kind;
 pub mod mount;
+pub mod node_record;
 pub mod packages;
 pub mod partition;
 pub mod reboot;
@@ -79,6 +80,10 @@ impl<'a> Seen<'a> {
 pub struct Memory {
     /// Boot id that a node had when this run asked it to reboot.
     pub boot_before: [Option<String>; 2],
+    /// Device UUID of the DRBD metadata that the nodes have told us of, in this run or an earlier one.
+    pub drbd: [Option<String>; 2],
+    /// UUID of the file system that was made, as the nodes have told us.
+    pub ocfs2: Option<String>,
 }
 
 /// How an action stands.

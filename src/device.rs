@@ -3,6 +3,11 @@
 //! [`probe`] is one shell function. It is a read, and it is also the guard of every order that writes: such an
 //! order runs the same function once more on the node and goes on only if it says, word by word, what was judged.
 
+mod holds;
+
+pub use holds::{Consent, Evidence, Holds};
+
+use crate::drbd::Generation;
 use crate::node::Cmd;
 
 /// Where records and backups are kept on a node.
@@ -14,6 +19,9 @@ pub const SMALLEST: u64 = 128 << 20;
 /// The shell function `probe DEVICE DISK RESOURCE MINOR`: a line `key=value` for each fact. Only builtins where
 /// possible, since a process can cost 25 ms.
 pub const PROBE: &str = include_str!("device.sh");
+
+/// Empties a device, after its first and last MiB and its partition table were saved. For a script behind [`guarded`].
+pub const ERASE: &str = include_str!("device/erase.sh");
 
 /// What is asked about.
 #[derive(Debug, Clone, Copy)]
@@ -118,6 +126,8 @@ pub struct Device {
     pub head: bool,
     /// The last MiB is not all zero.
     pub tail: bool,
+    /// Something between them is not zero.
+    pub middle: bool,
     /// It could not be read.
     pub unreadable: bool,
     /// Serials of its disk.
@@ -126,6 +136,12 @@ pub struct Device {
     pub names: Vec<String>,
     /// Device UUID of the DRBD metadata that hapair made here.
     pub made: Option<String>,
+    /// The same of its peer, as recorded here.
+    pub peer: Option<String>,
+    /// Names of the disk when metadata was made: consent by one of them is used up.
+    pub spent: Vec<String>,
+    /// Generation identifiers in DRBD metadata that is not recorded here.
+    pub generation: Option<Generation>,
     /// hapair was making DRBD metadata here and did not come to its end.
     pub making: bool,
     /// The missing partition's disk.
@@ -145,8 +161,8 @@ pub struct Table {
     pub dump: String,
     /// First free sector behind the last partition, aligned to a MiB.
     pub free: u64,
-    /// What is in the free space: `ext4`, `data`; empty if nothing.
-    pub holds: String,
+    /// What is in the free space: `ext4`, `data of an unknown kind`; empty if nothing.
+    pub holds: Vec<String>,
 }
 
 /// Reads the probe's output.
@@ -171,9 +187,13 @@ pub fn parse(text: &str) -> Device {
             "sig" => d.signatures.extend(signature(value)),
             "head" => (d.head, d.unreadable) = (value != "zero", d.unreadable || value == "unreadable"),
             "tail" => (d.tail, d.unreadable) = (value != "zero", d.unreadable || value == "unreadable"),
+            "middle" => d.middle = value != "zero",
             "serial" if names_one_disk(value.trim()) => d.serials.push(value.trim().to_owned()),
             "link" => links.extend(value.split_once(' ').map(|(n, to)| (n.to_owned(), to.to_owned()))),
             "made" => d.made = Some(value.trim().to_owned()),
+            "peer" => d.peer = Some(value.trim().to_owned()),
+            "spent" => d.spent.push(value.trim().to_owned()),
+            "gi" => d.generation = Generation::parse(value),
             "making" => value.clone_into(&mut making),
             "identity" => value.clone_into(&mut identity),
             "table-disk" => value.clone_into(&mut d.table.disk),
@@ -184,7 +204,7 @@ pub fn parse(text: &str) -> Device {
             }
             "sfdisk" => value.rsplit(' ').next().unwrap_or_default().clone_into(&mut d.table.sfdisk),
             "free" => d.table.free = number(),
-            "free-holds" => value.clone_into(&mut d.table.holds),
+            "free-holds" => d.table.holds.push(value.to_owned()),
             _ => {}
         }
     }
@@ -216,171 +236,6 @@ fn signature(line: &str) -> Option<Signature> {
     let mut rest: Vec<&str> = parts.collect();
     let kind = rest.pop()?.to_owned();
     Some(Signature { kind, uuid, label: rest.join(",") })
-}
-
-/// What is to be thought of a device that exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Holds {
-    /// Our DRBD runs on it, or it carries the metadata that we made.
-    Ours,
-    /// We were making metadata when we were stopped; nothing else is on it.
-    HalfMade {
-        /// The metadata is complete; only the record is missing.
-        complete: bool,
-    },
-    /// Nothing.
-    Nothing,
-    /// Something, and the answers name the device: what is lost.
-    Erasable(String),
-    /// Something, and there is no valid consent: what was found, and what to do.
-    Foreign {
-        /// What was found.
-        what: String,
-        /// What to do next.
-        next: String,
-    },
-}
-
-impl Device {
-    /// How it is called in messages: `/dev/disk/by-id/...-part3 (/dev/sda3)`.
-    pub fn name(&self) -> String {
-        if self.real.is_empty() || self.real == self.path {
-            self.path.clone()
-        } else {
-            format!("{} ({})", self.path, self.real)
-        }
-    }
-
-    /// Why it can't be used at all, whatever the answers say.
-    pub fn unusable(&self) -> Option<(String, String)> {
-        let name = self.name();
-        if self.other {
-            return Some((
-                format!("{name} is no block device"),
-                "name a partition or a logical volume as `device`".into(),
-            ));
-        }
-        if !self.block || self.attached {
-            return None;
-        }
-        if !self.uses.is_empty() {
-            let next = "free it, or name another `device`; hapair never takes a device that is in use";
-            return Some((format!("{name} ({}) is in use: {}", bytes(self.size), self.uses.join(", ")), next.into()));
-        }
-        if self.read_only {
-            return Some((format!("{name} is write-protected"), "take the write protection off".into()));
-        }
-        if self.unreadable {
-            return Some((
-                format!("{name} can't be read"),
-                format!("look at `dmesg` and `dd if={} of=/dev/null bs=1M count=1`", self.path),
-            ));
-        }
-        if self.size < SMALLEST {
-            return Some((
-                format!("{name} has only {}; at least {} are needed", bytes(self.size), bytes(SMALLEST)),
-                "name a larger `device`".into(),
-            ));
-        }
-        None
-    }
-
-    /// What it holds. Call only if it is [`Device::block`] and not [`Device::unusable`].
-    pub fn holds(&self, erase: &str) -> Holds {
-        if self.attached {
-            return Holds::Ours;
-        }
-        let drbd = self.signatures.iter().find(|s| s.kind == "drbd");
-        if let (Some(sig), Some(made)) = (drbd, &self.made) {
-            if sig.uuid.eq_ignore_ascii_case(made) {
-                return Holds::Ours;
-            }
-        }
-        let others = self.signatures.iter().any(|s| s.kind != "drbd");
-        // drbdmeta writes at the end of the device only, so anything at its beginning is not from us.
-        if self.making && !others && !self.head {
-            return Holds::HalfMade { complete: drbd.is_some() };
-        }
-        if self.signatures.is_empty() && !self.head && !self.tail {
-            return Holds::Nothing;
-        }
-        let what = self.content();
-        let name = self.name();
-        let size = bytes(self.size);
-        let known = self.identities();
-        if known.iter().any(|id| id == erase.trim()) {
-            return Holds::Erasable(format!("{what} on {name}, {size}"));
-        }
-        if !erase.trim().is_empty() {
-            return Holds::Foreign {
-                what: format!(
-                    "{name} ({size}) holds {what}, and `erase: {}` names another device: this one is {}",
-                    erase.trim(),
-                    list(&known)
-                ),
-                next: format!(
-                    "check which device is meant; if what {name} holds may be lost, write `erase: {}`",
-                    best(&known)
-                ),
-            };
-        }
-        let next = if known.is_empty() {
-            format!(
-                "it has neither serial nor by-id name, so no answer can name it: if this may be lost, empty it by hand (`wipefs -a {0}; dd if=/dev/zero of={0} bs=1M count=1`, and its last MiB)",
-                self.real
-            )
-        } else {
-            format!(
-                "if this may be lost, add `erase: {}` to this node in the answers (known names: {})",
-                best(&known),
-                list(&known)
-            )
-        };
-        Holds::Foreign { what: format!("{name} ({size}) holds {what}"), next }
-    }
-
-    /// Serials and by-id names by which consent can name it.
-    pub fn identities(&self) -> Vec<String> {
-        let mut all = self.serials.clone();
-        all.extend(self.names.iter().cloned());
-        all.dedup();
-        all
-    }
-
-    fn content(&self) -> String {
-        let mut found: Vec<String> = Vec::new();
-        for sig in &self.signatures {
-            let words = match sig.kind.as_str() {
-                "drbd" => format!("DRBD metadata that hapair did not make here (device UUID {})", sig.uuid),
-                "dos" | "gpt" | "PMBR" => format!("a partition table ({})", sig.kind),
-                "LVM2_member" => "an LVM physical volume".to_owned(),
-                "linux_raid_member" => "a member of a software RAID".to_owned(),
-                "swap" => "swap space".to_owned(),
-                kind if sig.label.is_empty() => kind.to_owned(),
-                kind => format!("{kind} labelled \"{}\"", sig.label),
-            };
-            if !found.contains(&words) {
-                found.push(words);
-            }
-        }
-        if found.is_empty() {
-            let place = match (self.head, self.tail) {
-                (true, true) => "its first and last MiB are",
-                (true, false) => "its first MiB is",
-                _ => "its last MiB is",
-            };
-            found.push(format!("data of an unknown kind ({place} not empty)"));
-        }
-        found.join(" and ")
-    }
-}
-
-fn best(known: &[String]) -> String {
-    known.first().cloned().unwrap_or_else(|| "<serial or by-id name>".into())
-}
-
-fn list(known: &[String]) -> String {
-    if known.is_empty() { "without serial and by-id name".into() } else { known.join(", ") }
 }
 
 /// Bytes for people, with one decimal.

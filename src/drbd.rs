@@ -297,6 +297,12 @@ impl Generation {
         self.0[0] == 4
     }
 
+    /// Both belong to the same data: one of them is the other, or an ancestor of it.
+    pub fn related(&self, peer: &Generation) -> bool {
+        let empty = |g: &Generation| g.0[0] & !1 == 0;
+        !self.fresh() && !peer.fresh() && !empty(self) && !empty(peer) && !self.split_from(peer)
+    }
+
     /// Both sides have written on their own: none has the other's data among its ancestors. The lowest bit of an
     /// identifier only says whether the node was Primary.
     pub fn split_from(&self, peer: &Generation) -> bool {

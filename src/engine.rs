@@ -118,7 +118,7 @@ impl<'a> Engine<'a> {
 
     /// How many actions of the step changed something.
     fn step(&self, step: &PlannedStep, seen: Looked) -> Result<usize, Stop> {
-        let memory = Memory::default();
+        let memory = self.lasting();
         if step.actions.iter().enumerate().all(|(index, action)| seen.satisfied(index, action, &memory)) {
             return Ok(0);
         }
@@ -208,7 +208,7 @@ impl<'a> Engine<'a> {
         let mut found: Vec<Failure> = Vec::new();
         for step in steps {
             for action in &step.actions {
-                for (at, state) in looked.states(index, action, &Memory::default()) {
+                for (at, state) in looked.states(index, action, &self.lasting()) {
                     if let State::Refused(refusal) = state {
                         if refusal.kind != RefusalKind::Failed {
                             found.push(self.refused(Some(step), action, at, refusal));
@@ -228,6 +228,11 @@ impl<'a> Engine<'a> {
         }
         first.what.push_str("\n  nothing was changed");
         Err(Stop::Failed(Box::new(first)))
+    }
+
+    /// Memory without what belongs to one action only: a reboot that was asked for.
+    fn lasting(&self) -> Memory {
+        Memory { boot_before: [None, None], ..self.memory() }
     }
 
     fn name(&self, action: &PlannedAction, at: At) -> Option<String> {

@@ -5,14 +5,15 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Act, Order, Refusal, RefusalKind, Scope, Seen, State};
-use crate::device::{self, Device, Target, bytes};
+use crate::action::{Act, Change, Order, Refusal, RefusalKind, Risk, Scope, Seen, State};
+use crate::device::{self, Consent, Device, Target, bytes};
 use crate::node::{At, Cmd};
 
 /// OCFS2, with room for so many nodes.
 ///
-/// The consent of the answers (`erase`) does not reach here: it was about what the backing device held before DRBD
-/// came. Whatever the DRBD device holds now was written through DRBD, so only a person can say that it may go.
+/// The consent of the answers (`erase`) covers what the DRBD device holds only as long as it is still about it: both nodes
+/// are named (the data is on both), hapair has not used it already to empty what the devices held before DRBD came,
+/// and has never made a file system here. After that only a person can say that it may go.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filesystem {
@@ -20,6 +21,11 @@ pub struct Filesystem {
     pub nodes: Vec<String>,
     /// DRBD device.
     pub device: String,
+    /// Backing device of each node.
+    pub backing: Vec<String>,
+    /// Consent of each node: serial or by-id name, or empty.
+    #[serde(default)]
+    pub erase: Vec<String>,
     /// Label: the cluster's name.
     pub label: String,
     /// o2cb's name of the cluster: letters and digits only.
@@ -36,38 +42,10 @@ pub struct Filesystem {
 /// `mkfs.ocfs2 -T vmstore` wants at least this much.
 const VMSTORE: u64 = 2 << 30;
 
-// The superblock alone: debugfs.ocfs2 reads it on a mounted device too, and in all versions.
-const SUPER: &str = r#"
-[ -b "$1" ] || exit 0
-hapair_attr "/var/lib/hapair/ocfs2-$2.making" && hapair_line ocfs2-making "$hapair_value"
-hapair_attr "/var/lib/hapair/ocfs2-$2.made" && hapair_line ocfs2-made "$hapair_value"
-command -v debugfs.ocfs2 >/dev/null 2>&1 || { hapair_line tools missing; exit 0; }
-debugfs.ocfs2 -n -R "stats -h" "$1" 2>/dev/null
-"#;
-
-// The UUID is chosen and noted before mkfs writes: a superblock that carries it and was never noted as made is the
-// rest of an interrupted mkfs, on which nothing can have been stored.
-const MAKE: &str = r#"
-# $5 label, $6 cluster, $7 stack, $8 slots, $9 usage, or nothing
-device=$1 resource=$3 label=$5 cluster=$6 stack=$7 slots=$8 usage=$9
-records=/var/lib/hapair
-umask 077
-mkdir -p $records || exit 1
-note() { printf '%s\n' "$2" >"$records/ocfs2-$resource.new" && mv "$records/ocfs2-$resource.new" "$records/ocfs2-$resource.$1" && sync; }
-if hapair_attr "$records/ocfs2-$resource.making"; then
-	old=$hapair_value
-	if command -v wipefs >/dev/null 2>&1; then wipefs -q -a -t ocfs2 "$device" || exit 1; fi
-fi
-IFS= read -r uuid </proc/sys/kernel/random/uuid
-uuid=$(printf '%s' "$uuid" | tr -d - | tr a-f A-F)
-note making "$uuid" || exit 1
-set -- -b 4K -N "$slots" -L "$label" -U "$uuid"
-if [ -n "$usage" ]; then set -- "$@" -T "$usage"; else set -- "$@" -C 4K; fi
-[ -n "$stack" ] && set -- "$@" --cluster-stack="$stack" --cluster-name="$cluster"
-mkfs.ocfs2 "$@" "$device" </dev/null || exit $?
-sync
-note made "$uuid" && rm -f "$records/ocfs2-$resource.making"
-"#;
+/// What is known of the file system, and which names the backing device has.
+const SUPER: &str = include_str!("filesystem/look.sh");
+/// Its arguments are told at its top.
+const MAKE: &str = include_str!("filesystem/make.sh");
 
 /// What `debugfs.ocfs2 -R "stats -h"` says.
 #[derive(Debug, Default)]
@@ -80,6 +58,10 @@ struct Super {
     making: Option<String>,
     made: Option<String>,
     tools: bool,
+    /// Consents that hapair has used here.
+    used: Vec<String>,
+    /// What the backing devices held has been erased: then what is between their ends is old, too.
+    erased: bool,
 }
 
 impl Super {
@@ -91,6 +73,8 @@ impl Super {
                     "ocfs2-making" => s.making = Some(value.trim().to_owned()),
                     "ocfs2-made" => s.made = Some(value.trim().to_owned()),
                     "tools" => s.tools = false,
+                    "used" => s.used.push(value.trim().to_owned()),
+                    "erased" => s.erased = true,
                     _ => {}
                 }
             }
@@ -123,8 +107,47 @@ impl Filesystem {
         self.nodes.get(at.index()).map_or("", String::as_str)
     }
 
+    fn erase(&self, at: At) -> &str {
+        self.erase.get(at.index()).map_or("", String::as_str).trim()
+    }
+
     fn seen(at: At, seen: &Seen<'_>) -> (Device, Super) {
         (device::parse(&seen.get(at, 0).text()), Super::parse(&seen.get(at, 1).text()))
+    }
+
+    /// Why the answers' consent does not cover what the DRBD device holds; `None`: it does.
+    fn not_covered(&self, seen: &Seen<'_>) -> Option<(String, String)> {
+        let by_hand = format!(
+            "look at it; if it may be lost: `wipefs -a {0} && dd if=/dev/zero of={0} bs=1M` on {1}, then continue",
+            self.device,
+            self.node(At::First)
+        );
+        if At::BOTH.into_iter().any(|at| Self::seen(at, seen).1.made.is_some()) || seen.memory.ocfs2.is_some() {
+            let why = "hapair has made a file system here before, so `erase` does not cover what came later";
+            return Some((why.to_owned(), by_hand));
+        }
+        let mut missing = Vec::new();
+        for at in At::BOTH {
+            let text = seen.get(at, 1).text();
+            // The identities of the backing device alone: what it holds is DRBD's.
+            let disk = device::parse(text.split_once("=== backing\n").map_or("", |(_, part)| part));
+            let (node, erase) = (self.node(at), self.erase(at));
+            match disk.consented(erase) {
+                Consent::Given if Self::seen(at, seen).1.used.iter().any(|used| used == erase) => {
+                    let why = format!(
+                        "the consent `erase: {erase}` of {node} is used up: it was about what {} held before DRBD came",
+                        self.backing.get(at.index()).map_or("", String::as_str)
+                    );
+                    return Some((why, by_hand));
+                }
+                Consent::Given => {}
+                Consent::Missing(why) | Consent::Spent(why) if !why.is_empty() => {
+                    return Some((format!("{node}: {why}"), format!("{node}: {}", disk.how_to_consent())));
+                }
+                Consent::Missing(_) | Consent::Spent(_) => missing.push(format!("{node}: {}", disk.how_to_consent())),
+            }
+        }
+        (!missing.is_empty()).then(|| (String::new(), missing.join("\n")))
     }
 
     /// An OCFS2 that is whole: ours, or what is wrong with it.
@@ -173,18 +196,21 @@ impl Act for Filesystem {
         Scope::Pair
     }
 
-    fn reads(&self, _at: At) -> Vec<Cmd> {
+    fn reads(&self, at: At) -> Vec<Cmd> {
         vec![
             device::probe(&self.target()),
-            Cmd::read_sh(&format!("{}{SUPER}", device::PROBE), [self.device.clone(), self.resource.clone()]),
+            Cmd::read_sh(
+                &format!("{}{SUPER}", device::PROBE),
+                [self.device.clone(), self.resource.clone(), self.backing.get(at.index()).cloned().unwrap_or_default()],
+            ),
         ]
     }
 
     fn judge(&self, _at: At, seen: &Seen<'_>) -> State {
         // The first node makes it; should only the second be Primary just now, an existing one is seen there.
         let usable = |at: &At| {
-            let (d, s) = Self::seen(*at, seen);
-            d.block && !d.unreadable && (s.slots > 0 || d.uses.is_empty())
+            let (d, _) = Self::seen(*at, seen);
+            d.block && !d.unreadable
         };
         let Some(at) = At::BOTH.into_iter().find(usable) else {
             return State::Unknown(format!("{} can't be read yet: it is not Primary", self.device));
@@ -196,21 +222,37 @@ impl Act for Filesystem {
         if ocfs2 && !s.tools {
             return State::Unknown("ocfs2-tools is not installed yet".into());
         }
-        if ocfs2 && !(interrupted && s.making.as_deref() == Some(s.uuid.as_str())) {
+        let own = ocfs2 && (s.label == self.label || s.made.as_deref().is_some_and(|made| made == s.uuid));
+        if own && !(interrupted && s.making.as_deref() == Some(s.uuid.as_str())) {
             return self.judge_ocfs2(node, &s);
         }
-        let other = d.signatures.iter().find(|sig| sig.kind != "ocfs2");
-        if other.is_some() || (d.head && !interrupted) {
-            let what =
-                other.map_or_else(|| "data of an unknown kind".to_owned(), |sig| format!("{} {}", sig.kind, sig.label));
+        if !d.uses.is_empty() {
             return Refusal::state(
-                RefusalKind::Consent,
-                format!("{} on {node} ({}) holds {}", self.device, bytes(d.size), what.trim_end()),
-                format!(
-                    "it was written through DRBD, so `erase` in the answers does not cover it: look at it; if it may be lost, `wipefs -a {0}; dd if=/dev/zero of={0} bs=1M count=1` on {node}, then continue",
-                    self.device
-                ),
+                RefusalKind::Preflight,
+                format!("{} on {node} ({}) is in use: {}", self.device, bytes(d.size), d.uses.join(", ")),
+                "free it, then continue; hapair never takes a device that is in use",
             );
+        }
+        let other = d.signatures.iter().any(|sig| sig.kind != "ocfs2")
+            || (ocfs2 && s.making.as_deref() != Some(s.uuid.as_str()));
+        let rest = d.head || (!s.erased && (d.middle || d.tail));
+        if other || (rest && !interrupted) {
+            let what = format!("{} on {node} ({}) holds {}", self.device, bytes(d.size), d.content());
+            return match self.not_covered(seen) {
+                None => State::Drift(
+                    Change::new(format!(
+                        "ERASE {} on {} ({}, both nodes name their disks), then make OCFS2 there",
+                        d.content(),
+                        self.device,
+                        bytes(d.size)
+                    ))
+                    .risk(Risk::DestroysData),
+                ),
+                Some((why, next)) => {
+                    let gap = if why.is_empty() { "" } else { "; " };
+                    Refusal::state(RefusalKind::Consent, format!("{what}{gap}{why}"), next)
+                }
+            };
         }
         if at == At::Second {
             return State::Unknown(format!(
@@ -238,87 +280,18 @@ impl Act for Filesystem {
         }
         // vmstore belongs to the tools that know cluster stacks; 1.3 and 1.4 have only mail and datafiles.
         let usage = if d.size >= VMSTORE && !self.stack.is_empty() { "vmstore" } else { "" };
-        let more = [self.label.as_str(), &self.cluster, &self.stack, &self.slots, usage];
-        let cmd = device::guarded(&self.target(), &d.raw, MAKE, &more).timeout(Duration::from_secs(3600));
+        let consent = match self.judge(At::First, seen) {
+            State::Drift(change) if change.risk == Risk::DestroysData => self.erase(At::First),
+            State::Drift(_) => "",
+            other => bail!("not to be done: {other:?}"),
+        };
+        let more = [self.label.as_str(), &self.cluster, &self.stack, &self.slots, usage, consent];
+        let script = MAKE.replace("#ERASE#", device::ERASE);
+        let cmd = device::guarded(&self.target(), &d.raw, &script, &more).timeout(Duration::from_secs(3600));
         Ok(vec![Order::new(At::First, cmd)])
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::action::Memory;
-    use crate::node::Output;
-
-    fn action() -> Filesystem {
-        Filesystem {
-            nodes: vec!["node1".into(), "node2".into()],
-            device: "/dev/drbd0".into(),
-            label: "my-cluster".into(),
-            cluster: "mycluster".into(),
-            stack: "o2cb".into(),
-            slots: "2".into(),
-            resource: "r0".into(),
-        }
-    }
-
-    const PROBE: &str = "device=/dev/drbd0\nkind=block\nreal=/dev/drbd0\nsize=2147381248\nro=0\nidentity=/dev/drbd0 2147381248 0\ndisk=drbd0\n";
-    const EMPTY: &str = "head=zero\ntail=zero\n";
-    const STATS: &str = "\tRevision: 0.90\n\tMax Node Slots: 2\n\tLabel: my-cluster\n\tUUID: D8C87B55258A49E3B6F0CC283B591EE6\n\tCluster stack: o2cb\n\tCluster name: mycluster\n\tCluster flags: 0 \n";
-    const SIG: &str =
-        "sig=0x2000,d8c87b55-258a-49e3-b6f0-cc283b591ee6,my-cluster,ocfs2\nhead=data\ntail=zero\nserial=\n";
-
-    fn with<T>(probe: &str, stats: &str, f: impl FnOnce(&Seen<'_>) -> T) -> T {
-        let out = |s: &str| Output { stdout: s.into(), ..Output::default() };
-        let a = [out(&format!("{PROBE}{probe}")), out(stats)];
-        let b = [
-            out("device=/dev/drbd0\nkind=block\nreal=/dev/drbd0\nsize=0\nhead=unreadable\ntail=unreadable\n"),
-            out(""),
-        ];
-        let memory = Memory::default();
-        f(&Seen { outputs: [&a, &b], memory: &memory })
-    }
-
-    fn judge(probe: &str, stats: &str) -> State {
-        with(probe, stats, |seen| action().judge(At::First, seen))
-    }
-
-    #[test]
-    fn made_where_nothing_is() {
-        assert!(matches!(judge(EMPTY, ""), State::Drift(_)));
-        let orders = with(EMPTY, "", |seen| action().orders(At::First, seen)).expect("orders");
-        assert_eq!(orders.len(), 1);
-        assert_eq!(orders[0].cmd.argv[9..], ["my-cluster", "mycluster", "o2cb", "2", ""]);
-    }
-
-    #[test]
-    fn ours_is_kept_mounted_or_not() {
-        assert_eq!(judge(SIG, STATS), State::Satisfied);
-        assert_eq!(judge("use=/dev/drbd0 is mounted on /drbd0\n", STATS), State::Satisfied);
-    }
-
-    #[test]
-    fn others_are_refused() {
-        assert!(
-            matches!(judge(SIG, &STATS.replace("Label: my-cluster", "Label: other")), State::Refused(r) if r.kind == RefusalKind::Consent)
-        );
-        assert!(
-            matches!(judge(SIG, &STATS.replace("name: mycluster", "name: old")), State::Refused(r) if r.kind == RefusalKind::Preflight)
-        );
-        assert!(matches!(judge(SIG, &STATS.replace("Slots: 2", "Slots: 1")), State::Refused(_)));
-        assert!(
-            matches!(judge("sig=0x438,1-2,home,ext4\nhead=data\ntail=zero\n", ""), State::Refused(r) if r.what.contains("ext4 home"))
-        );
-        assert!(matches!(judge("head=data\ntail=zero\n", ""), State::Refused(_)));
-    }
-
-    #[test]
-    fn an_interrupted_mkfs_is_done_again() {
-        let making = "ocfs2-making=D8C87B55258A49E3B6F0CC283B591EE6\n";
-        assert!(matches!(judge(SIG, &format!("{making}{STATS}")), State::Drift(c) if c.summary.contains("once more")));
-        assert!(matches!(judge("head=data\ntail=zero\n", making), State::Drift(_)));
-        // Another one, made by hand after the interruption, is not touched.
-        let other = STATS.replace("D8C8", "0000").replace("Label: my-cluster", "Label: other");
-        assert!(matches!(judge(SIG, &format!("{making}{other}")), State::Refused(_)));
-    }
-}
+#[path = "filesystem/tests.rs"]
+mod tests;

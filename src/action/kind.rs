@@ -99,6 +99,8 @@ kinds! {
     kernel_module = "kernel-module", kernel_module::KernelModule;
     /// DRBD's metadata, made once.
     drbd_metadata = "drbd-metadata", drbd_metadata::DrbdMetadata;
+    /// Each node knows what was made on the other.
+    node_record = "node-record", node_record::NodeRecord;
     /// A DRBD resource that is up and connected.
     drbd_connection = "drbd-connection", drbd_connection::DrbdConnection;
     /// The first synchronisation.

@@ -6,8 +6,10 @@ use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Act, Order, Refusal, RefusalKind, Scope, Seen, Settle, State};
-use crate::device::{self, Device, Holds, Target, bytes};
+use crate::device::{self, Consent, Device, Holds, Target, bytes};
 use crate::node::{At, Cmd};
+
+use super::drbd_metadata::{evidence, worse};
 
 /// Sees both nodes, since both sides of DRBD must be of equal size. Never writes into a partition; no existing
 /// entry of a partition table changes.
@@ -21,6 +23,8 @@ pub struct Partition {
     /// Consent of each node: serial or by-id name, or empty.
     #[serde(default)]
     pub erase: Vec<String>,
+    /// Name of the cluster: its own file system is never erased.
+    pub cluster: String,
     /// `no`, `rest` or bytes.
     pub create: String,
     /// DRBD resource that will run on it.
@@ -56,7 +60,7 @@ struct Space {
 }
 
 const MAKE: &str = r#"
-# $5 number, $6 first sector, $7 sectors
+# $5 number, $6 first sector, $7 sectors, $8 bytes of a sector, $9 consent if the space holds something
 disk=$(readlink -f "$2")
 save() {
 	umask 077
@@ -68,6 +72,14 @@ save() {
 }
 before=$(sfdisk -d "$disk") || exit 1
 save "$before"
+if [ -n "$9" ]; then
+	keep=${saved%.sfdisk}
+	per=$((1048576 / $8))
+	dd if="$disk" of="$keep.head" bs="$8" skip="$6" count=$per 2>/dev/null &&
+		dd if="$disk" of="$keep.tail" bs="$8" skip=$(($6 + $7 - per)) count=$per 2>/dev/null &&
+		printf '%s\nconsent=%s\ntime=%s\n' "$now" "$9" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$keep.txt" && sync ||
+		{ echo "what is in the free space of $disk could not be saved as $keep.*; nothing was written" >&2; exit 1; }
+fi
 printf 'start=%s, size=%s\n' "$6" "$7" | sfdisk --append --no-reread -q "$disk" || exit 1
 after=$(sfdisk -d "$disk") || exit 1
 lost=$(printf '%s\n' "$before" | grep -Fxv -e "$after")
@@ -110,14 +122,14 @@ impl Partition {
     }
 
     /// What is to be done on a node, by itself.
-    fn judge_one(&self, at: At, d: &Device) -> Result<Todo, State> {
-        let name = self.node(at);
+    fn judge_one(&self, at: At, devices: &[Device; 2], seen: &Seen<'_>) -> Result<Todo, State> {
+        let (name, d) = (self.node(at), &devices[at.index()]);
         let refuse = |kind, what: String, next: String| Refusal::state(kind, format!("{name}: {what}"), next);
         if let Some((what, next)) = d.unusable() {
             return Err(refuse(RefusalKind::Preflight, what, next));
         }
         if d.block {
-            return match d.holds(self.erase(at)) {
+            return match d.holds(self.erase(at), &evidence(&self.cluster, at, devices, seen)) {
                 Holds::Foreign { what, next } => Err(refuse(RefusalKind::Consent, what, next)),
                 _ => Ok(Todo::Nothing),
             };
@@ -201,18 +213,25 @@ impl Partition {
             );
             return Err((preflight, what, "make room, or name another `device`".into()));
         }
-        let erase = self.erase(at).trim();
-        if !t.holds.is_empty() && (erase.is_empty() || !d.identities().iter().any(|id| id == erase)) {
+        if !t.holds.is_empty() {
             let what = format!(
-                "the free space of {} behind its last partition, where {path} would be made, holds {}",
-                space.disk, t.holds
+                "the free space of {} behind its last partition ({}), where {path} would be made, holds {}",
+                space.disk,
+                bytes(space.free),
+                t.holds.join(" and ")
             );
-            let known = d.identities();
-            let next = match known.first() {
-                Some(id) => format!("if this may be lost, add `erase: {id}` to this node in the answers"),
-                None => format!("if this may be lost, make {path} by hand and empty it"),
+            let next = if d.identities().is_empty() {
+                format!("if this may be lost, make {path} by hand and empty it")
+            } else {
+                d.how_to_consent()
             };
-            return Err((Some(RefusalKind::Consent), what, next));
+            match d.consented(self.erase(at)) {
+                Consent::Given => {}
+                Consent::Missing(why) if why.is_empty() => return Err((Some(RefusalKind::Consent), what, next)),
+                Consent::Missing(why) | Consent::Spent(why) => {
+                    return Err((Some(RefusalKind::Consent), format!("{what}, and {why}"), next));
+                }
+            }
         }
         Ok(Todo::Make(space))
     }
@@ -268,24 +287,11 @@ impl Partition {
         At::BOTH.map(|at| device::parse(&seen.get(at, 0).text()))
     }
 
-    fn todo(&self, devices: &[Device; 2]) -> Result<([Todo; 2], u64), State> {
-        let both = At::BOTH.map(|at| self.judge_one(at, &devices[at.index()]));
-        let todo = match both {
+    fn todo(&self, devices: &[Device; 2], seen: &Seen<'_>) -> Result<([Todo; 2], u64), State> {
+        let todo = match At::BOTH.map(|at| self.judge_one(at, devices, seen)) {
             [Ok(a), Ok(b)] => [a, b],
-            [Err(State::Refused(a)), Err(State::Refused(b))] => {
-                let kind = if a.kind == b.kind { a.kind } else { RefusalKind::Preflight };
-                let next = if a.next == b.next {
-                    a.next
-                } else {
-                    format!("{}: {}\n{}: {}", self.node(At::First), a.next, self.node(At::Second), b.next)
-                };
-                return Err(Refusal::state(kind, format!("{}\n{}", a.what, b.what), next));
-            }
-            [a, b] => {
-                let mut states: Vec<State> = [a, b].into_iter().filter_map(Result::err).collect();
-                let worst = states.iter().position(|s| matches!(s, State::Refused(_))).unwrap_or(0);
-                return Err(states.swap_remove(worst));
-            }
+            [Err(a), Err(b)] => return Err(worse(&self.nodes, a, b)),
+            [Err(state), _] | [_, Err(state)] => return Err(state),
         };
         if todo.iter().any(|t| matches!(t, Todo::Announce { .. })) {
             return Ok((todo, 0));
@@ -313,7 +319,7 @@ impl Act for Partition {
 
     fn judge(&self, _at: At, seen: &Seen<'_>) -> State {
         let devices = Self::devices(seen);
-        match self.todo(&devices) {
+        match self.todo(&devices, seen) {
             Err(state) => state,
             Ok((todo, size)) => {
                 let mut summary = String::new();
@@ -334,7 +340,7 @@ impl Act for Partition {
 
     fn orders(&self, _at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {
         let devices = Self::devices(seen);
-        let (todo, size) = self.todo(&devices).map_err(|state| anyhow!("not to be done: {state:?}"))?;
+        let (todo, size) = self.todo(&devices, seen).map_err(|state| anyhow!("not to be done: {state:?}"))?;
         let mut orders = Vec::new();
         for at in At::BOTH {
             let raw = &devices[at.index()].raw;
@@ -347,7 +353,13 @@ impl Act for Partition {
                     &self.target(at),
                     raw,
                     &format!("{MAKE}{ANNOUNCE}"),
-                    &[&s.number.to_string(), &s.start.to_string(), &(size / s.sector).to_string()],
+                    &[
+                        &s.number.to_string(),
+                        &s.start.to_string(),
+                        &(size / s.sector).to_string(),
+                        &s.sector.to_string(),
+                        if devices[at.index()].table.holds.is_empty() { "" } else { self.erase(at).trim() },
+                    ],
                 ),
             };
             orders.push(Order::new(at, cmd));

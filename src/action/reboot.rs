@@ -116,7 +116,7 @@ mod tests {
     fn judge(hypervisor: &str, menu: &str, before: Option<&str>) -> State {
         let outputs =
             [hypervisor, "new\n", menu].map(|text| Output { stdout: text.as_bytes().to_vec(), ..Output::default() });
-        let memory = Memory { boot_before: [before.map(str::to_owned), None] };
+        let memory = Memory { boot_before: [before.map(str::to_owned), None], ..Memory::default() };
         let reboot = Reboot { into: Into::Xen, init: "systemd".to_owned() };
         reboot.judge(At::First, &Seen { outputs: [&outputs, &[]], memory: &memory })
     }

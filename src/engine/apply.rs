@@ -210,7 +210,7 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn memory(&self) -> Memory {
+    pub(super) fn memory(&self) -> Memory {
         self.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 

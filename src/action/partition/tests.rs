@@ -7,6 +7,7 @@ fn action(create: &str) -> Partition {
         nodes: vec!["node1".into(), "node2".into()],
         devices: vec!["/dev/sda3".into(), "/dev/sda3".into()],
         erase: vec![String::new(), String::new()],
+        cluster: "xencluster".into(),
         create: create.into(),
         resource: "r0".into(),
         minor: "0".into(),
@@ -75,7 +76,7 @@ fn made_as_large_as_the_smaller_disk_allows() {
     let orders = with(&small, &large, |seen| a.orders(At::First, seen)).expect("orders");
     assert_eq!(orders.len(), 2);
     // 3583 MiB behind sector 13633536.
-    assert_eq!(orders[0].cmd.argv[5..], ["/dev/sda3", "/dev/sda", "r0", "0", "3", "13633536", "7337984"]);
+    assert_eq!(orders[0].cmd.argv[5..], ["/dev/sda3", "/dev/sda", "r0", "0", "3", "13633536", "7337984", "512", ""]);
     assert_eq!(orders[0].cmd.argv[5..], orders[1].cmd.argv[5..]);
     // One exists: the other becomes as large.
     let orders = with(&there(2 << 30), &large, |seen| a.orders(At::First, seen)).expect("orders");
