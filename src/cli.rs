@@ -137,7 +137,7 @@ pub enum Command {
         /// Id of the step; `hapair steps` lists them
         id: String,
     },
-    /// Show checkpoints and live health: DRBD, mounts, cluster, VMs
+    /// Show checkpoints and live health: is the pair all right, and if not, what to do
     Status {
         /// The answers file
         #[command(flatten)]
@@ -145,6 +145,9 @@ pub enum Command {
         /// How it is shown
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
+        /// Show it again and again, with a pause of so many seconds, until Ctrl-C
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=3600))]
+        watch: Option<u64>,
     },
     /// The same install, for real, on two throw-away machines
     Rehearse(RehearseArgs),

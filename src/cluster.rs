@@ -29,6 +29,10 @@ pub struct ClusterView {
     pub failures: Vec<FailureView>,
     /// Who was fenced, the latest first.
     pub fencings: Vec<FencingView>,
+    /// What each resource's actions gave, in the order in which they were done on a node; only with `--timing-details`.
+    pub operations: Vec<OperationView>,
+    /// Constraints that keep a resource away from a node.
+    pub bans: Vec<BanView>,
 }
 
 /// A node as the cluster sees it.
@@ -164,6 +168,34 @@ pub struct FencingView {
     pub completed: String,
 }
 
+/// An action that was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OperationView {
+    /// Resource.
+    pub resource: String,
+    /// Where.
+    pub node: String,
+    /// `start`, `monitor`, `migrate_from`...
+    pub task: String,
+    /// `ok`, `error`...
+    pub result: String,
+    /// Since when it gives this result, as Pacemaker writes it.
+    pub changed: String,
+}
+
+/// A constraint that keeps a resource away from a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BanView {
+    /// Its id.
+    pub id: String,
+    /// Resource.
+    pub resource: String,
+    /// Node.
+    pub node: String,
+    /// Below zero; -1000000 is never.
+    pub weight: i64,
+}
+
 impl ClusterView {
     /// Reads the output of [`CRM_MON`].
     ///
@@ -199,7 +231,25 @@ impl ClusterView {
                 completed: text(event, "completed"),
             })
             .collect();
+        view.operations = child(root, "node_history").map(operations).unwrap_or_default();
+        view.bans = children(root, "bans", "ban")
+            .map(|ban| BanView {
+                id: text(ban, "id"),
+                resource: text(ban, "resource"),
+                node: text(ban, "node"),
+                weight: text(ban, "weight").parse().unwrap_or_default(),
+            })
+            .collect();
         Ok(view)
+    }
+
+    /// The last of a resource's successful or failed actions of these names, on one node or on any.
+    pub fn operation(&self, resource: &str, node: Option<&str>, tasks: &[&str]) -> Option<&OperationView> {
+        self.operations.iter().rev().find(|operation| {
+            operation.resource == resource
+                && node.is_none_or(|node| operation.node == node)
+                && tasks.contains(&operation.task.as_str())
+        })
     }
 
     /// A node by its name.
@@ -384,6 +434,29 @@ fn resource(node: Node<'_, '_>) -> ResourceView {
     }
 }
 
+fn operations(history: Node<'_, '_>) -> Vec<OperationView> {
+    history
+        .descendants()
+        .filter(|node| node.has_tag_name("operation_history"))
+        .map(|operation| {
+            let above = |tag: &str, name: &str| {
+                operation
+                    .ancestors()
+                    .find(|node| node.has_tag_name(tag))
+                    .map(|node| text(node, name))
+                    .unwrap_or_default()
+            };
+            OperationView {
+                resource: above("resource_history", "id"),
+                node: above("node", "name"),
+                task: text(operation, "task"),
+                result: text(operation, "rc_text"),
+                changed: text(operation, "last-rc-change"),
+            }
+        })
+        .collect()
+}
+
 fn failure(node: Node<'_, '_>) -> FailureView {
     // `op_key` is RESOURCE_TASK_INTERVAL; a resource's id may hold underscores itself.
     let key = text(node, "op_key");
@@ -432,15 +505,5 @@ fn truth(node: Node<'_, '_>, name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_resource_of_a_failure_is_found_in_its_key() {
-        let xml = r#"<pacemaker-result><summary/><failures>
-            <failure op_key="my_vm_migrate_to_0" node="a" exitstatus="error" status="Timed Out" task="migrate_to"/>
-        </failures></pacemaker-result>"#;
-        let view = ClusterView::parse(xml).expect("parses");
-        assert_eq!(view.failures[0].words(), "migrate_to of my_vm failed on a: Timed Out");
-    }
-}
+#[path = "cluster/tests.rs"]
+mod tests;

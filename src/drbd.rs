@@ -62,6 +62,8 @@ pub struct Device {
     pub peer_disk: String,
     /// A resynchronisation on its way.
     pub sync: Option<Sync>,
+    /// KiB that differ between the two sides; `None` where the module doesn't tell.
+    pub out_of_sync_kib: Option<u64>,
 }
 
 impl Device {
@@ -138,6 +140,8 @@ pub fn proc(text: &str) -> Proc {
         } else if let Some(device) = found.devices.last_mut() {
             if let Some((_, rest)) = line.split_once("sync'ed:") {
                 device.sync = Some(synced(rest));
+            } else if let Some(kib) = value(line, "oos") {
+                device.out_of_sync_kib = kib.parse().ok();
             } else if let Some(sync) = &mut device.sync {
                 finish(line, sync);
             }

@@ -39,6 +39,7 @@ pub mod report;
 pub mod secrets;
 pub mod setup;
 pub mod state;
+pub mod status;
 pub mod step;
 pub mod template;
 pub mod variables;

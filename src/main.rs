@@ -94,9 +94,10 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             command::print(&command::explain::page(command::step::known(&catalog, &id)?))?;
             Ok(exit::DONE)
         }
-        Command::Status { answers, format } => {
+        Command::Status { answers, format, watch } => {
             let setup = Setup::load(&answers.answers, places, Secrets::Resolve)?;
-            command::status::run(&setup, format == Format::Json)
+            let watch = watch.map(std::time::Duration::from_secs);
+            command::status::run(&setup, command::status::Options { json: format == Format::Json, watch })
         }
         Command::Rehearse(args) => rehearsal::run(&args, places),
         Command::Schema => {

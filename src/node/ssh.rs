@@ -25,8 +25,11 @@ use super::local::GRACE;
 use super::wrap::{Limit, Stream, Wrapped};
 use super::{Cmd, Effect, Lost, Output, Transport, host_key};
 
-/// Silence of three intervals is a broken connection.
-const ALIVE: Duration = Duration::from_secs(5);
+/// Silence of three intervals is a broken connection. A node whose disks are very busy is silent for a while, too.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// How long ssh's own master, a process beside us, may take to say that it's there.
+const CHECK: Duration = Duration::from_secs(20);
 
 /// A master that we could not end (killed with -9) ends by itself after ten idle minutes.
 const IDLE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(599);
@@ -95,7 +98,7 @@ impl Ssh {
         if let Some(session) = slot.as_ref() {
             // The master is gone after an idle time, or when it saw the connection break. Asking
             // first means that a command which then fails to start was never half sent.
-            let check = async { timeout(Duration::from_secs(5), session.check()).await };
+            let check = async { timeout(CHECK, session.check()).await };
             if matches!(runtime.block_on(check), Ok(Ok(()))) {
                 return Ok(Arc::clone(session));
             }
@@ -185,17 +188,16 @@ impl Transport for Ssh {
         let mut again = cmd.effect == Effect::Read;
         loop {
             let session = self.session(runtime)?;
-            let mut started = false;
-            let result = runtime.block_on(async {
-                timeout(limit, run(&session, &wrapped, &line, &cmd.stdin, &mut started))
-                    .await
-                    .unwrap_or_else(|_| Err(Lost::Dropped(format!("no answer for {} s", limit.as_secs()))))
-            });
+            let answer = async { timeout(limit, run(&session, &wrapped, &line, &cmd.stdin)).await };
+            let Ok(result) = runtime.block_on(answer) else {
+                self.forget(&session);
+                return Err(Lost::Dropped(format!("no answer for {} s", limit.as_secs())));
+            };
             if matches!(result, Err(Lost::Dropped(_))) {
                 self.forget(&session);
-                // The connection broke just before: the node may have got the command and we no word
-                // of it. A write is the caller's to check; a read does no harm twice.
-                if !started && std::mem::take(&mut again) {
+                // The node may have got the command and we no word of it. A write is the caller's to check; a read
+                // does no harm twice.
+                if std::mem::take(&mut again) {
                     continue;
                 }
             }
@@ -220,14 +222,7 @@ fn runtime() -> Result<&'static Runtime, Lost> {
         .map_err(|why| Lost::Unreachable(format!("no runtime for ssh: {why}")))
 }
 
-/// Sets `started` once the node has confirmed that the command runs.
-async fn run(
-    session: &Session,
-    wrapped: &Wrapped,
-    line: &str,
-    stdin: &[u8],
-    started: &mut bool,
-) -> Result<Output, Lost> {
+async fn run(session: &Session, wrapped: &Wrapped, line: &str, stdin: &[u8]) -> Result<Output, Lost> {
     let start = Instant::now();
     let dropped = |e: openssh::Error| Lost::Dropped(reason(&e));
     let mut command = session.raw_command(line);
@@ -240,7 +235,6 @@ async fn run(
             Err(e) => return Err(dropped(e)),
         }
     };
-    *started = true;
     let (Some(mut input), Some(out), Some(err)) = (child.stdin().take(), child.stdout().take(), child.stderr().take())
     else {
         return Err(Lost::Dropped("ssh gave no pipes".to_owned()));

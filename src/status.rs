@@ -1,0 +1,144 @@
+//! How a pair stands right now: what was seen, what is amiss, and what mends it. Nothing here changes anything.
+
+pub mod corosync;
+pub mod loss;
+pub mod memory;
+pub mod node;
+pub mod trouble;
+pub mod vm;
+
+use serde::Serialize;
+
+use crate::answers::{Answers, FencingMethod};
+use crate::cluster::ClusterView;
+use crate::node::{At, Pair};
+
+use loss::Loss;
+use node::NodeStatus;
+use trouble::Trouble;
+use vm::VmStatus;
+
+/// The whole picture.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The two nodes: what each says, or why it can't be asked.
+    pub nodes: [Result<NodeStatus, String>; 2],
+    /// The cluster, as the node sees it that has a quorum.
+    pub view: Option<ClusterView>,
+    /// The VMs of the answers.
+    pub vms: Vec<VmStatus>,
+    /// What can switch a node off.
+    pub fencing: Fencing,
+    /// What happens when a node is lost now.
+    pub losses: [Loss; 2],
+    /// All that is not as it must be.
+    pub troubles: Vec<Trouble>,
+}
+
+/// What can switch a node off.
+#[derive(Debug, Clone, Serialize)]
+pub struct Fencing {
+    /// Method in the answers.
+    pub method: &'static str,
+    /// `stonith-enabled`; `None` while no cluster answers.
+    pub enabled: Option<bool>,
+    /// Devices that run, each with the node it runs on.
+    pub devices: Vec<Device>,
+    /// The last fencings, the latest first, in words.
+    pub history: Vec<String>,
+    /// Said for as long as it is so.
+    pub warning: Option<String>,
+}
+
+/// A fencing device.
+#[derive(Debug, Clone, Serialize)]
+pub struct Device {
+    /// Its id.
+    pub id: String,
+    /// `stonith:fence_ipmilan`.
+    pub agent: String,
+    /// Where it runs.
+    pub nodes: Vec<String>,
+    /// Result of its last monitor and since when it is so, by Pacemaker's clock.
+    pub monitor: Option<String>,
+}
+
+impl Standing {
+    /// Asks both nodes, at once, one round trip each.
+    #[must_use]
+    pub fn look(answers: &Answers, pair: &Pair) -> Self {
+        let (first, second) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| NodeStatus::look(answers, pair, At::Second));
+            let first = NodeStatus::look(answers, pair, At::First);
+            (first, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        Self::of(answers, [first, second])
+    }
+
+    /// From what the nodes said.
+    #[must_use]
+    pub fn of(answers: &Answers, nodes: [Result<NodeStatus, String>; 2]) -> Self {
+        let view = best_view(&nodes).cloned();
+        let vms = vm::all(answers, view.as_ref());
+        let fencing = fencing(answers, view.as_ref());
+        let losses = [0, 1].map(|lost| loss::of(answers, &nodes, view.as_ref(), &vms, lost));
+        let troubles = trouble::all(answers, &nodes, view.as_ref(), &vms);
+        Self { nodes, view, vms, fencing, losses, troubles }
+    }
+
+    /// Neither node can be asked.
+    #[must_use]
+    pub fn unreachable(&self) -> bool {
+        self.nodes.iter().all(Result::is_err)
+    }
+}
+
+/// Two nodes that don't see each other tell different stories: the one that may act tells the one that counts.
+fn best_view(nodes: &[Result<NodeStatus, String>; 2]) -> Option<&ClusterView> {
+    let views = || nodes.iter().filter_map(|node| node.as_ref().ok()?.cluster.as_ref().ok());
+    views().find(|view| view.quorum).or_else(|| views().next())
+}
+
+fn fencing(answers: &Answers, view: Option<&ClusterView>) -> Fencing {
+    let method = &answers.fencing.method;
+    let devices = view.map(|view| {
+        view.fencing_devices().fold(Vec::<Device>::new(), |mut devices, resource| {
+            match devices.iter_mut().find(|device| device.id == resource.id) {
+                Some(device) => device.nodes.extend(resource.nodes.iter().cloned()),
+                None => devices.push(Device {
+                    id: resource.id.clone(),
+                    agent: resource.agent.clone(),
+                    nodes: resource.nodes.clone(),
+                    monitor: view
+                        .operation(&resource.id, None, &["monitor"])
+                        .map(|operation| format!("{} since {}", operation.result, operation.changed)),
+                }),
+            }
+            devices
+        })
+    });
+    let history = view.map(|view| {
+        view.fencings
+            .iter()
+            .take(3)
+            .map(|event| {
+                format!(
+                    "{} of {} by {}: {}, {}",
+                    event.action, event.target, event.delegate, event.status, event.completed
+                )
+            })
+            .collect()
+    });
+    Fencing {
+        method: method.name(),
+        enabled: view.map(|view| view.fencing_enabled),
+        devices: devices.unwrap_or_default(),
+        history: history.unwrap_or_default(),
+        warning: matches!(method, FencingMethod::Ssh).then(|| {
+            "fencing is by SSH, which can't switch off a node that is dead, hung or unplugged: then nothing is taken over before a person confirms it".to_owned()
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

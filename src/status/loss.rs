@@ -1,0 +1,91 @@
+//! What happens when a node is lost right now: who takes over, and what stands in the way.
+
+use serde::Serialize;
+
+use super::node::NodeStatus;
+use super::vm::VmStatus;
+use crate::answers::{Answers, FencingMethod, Layout};
+use crate::cluster::ClusterView;
+
+/// What the loss of one node would mean.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// The node that would be lost.
+    pub node: String,
+    /// VMs that would be started on the other one.
+    pub taken_over: Vec<String>,
+    /// Why they would not, or not by themselves; empty: nothing stands in the way.
+    pub obstacles: Vec<String>,
+    /// It is lost already.
+    pub lost_already: bool,
+}
+
+/// What the loss of node number `lost` would mean.
+#[must_use]
+pub fn of(
+    answers: &Answers,
+    nodes: &[Result<NodeStatus, String>; 2],
+    view: Option<&ClusterView>,
+    vms: &[VmStatus],
+    lost: usize,
+) -> Loss {
+    let (gone, left) = (&answers.nodes[lost].name, &answers.nodes[1 - lost].name);
+    let here: Vec<&VmStatus> = vms.iter().filter(|vm| vm.node.as_ref() == Some(gone)).collect();
+    Loss {
+        node: gone.clone(),
+        taken_over: here.iter().map(|vm| vm.name.clone()).collect(),
+        obstacles: obstacles(answers, &nodes[1 - lost], view, &here, (gone, left)),
+        lost_already: nodes[lost].is_err() && view.is_some_and(|view| view.node(gone).is_none_or(|node| !node.online)),
+    }
+}
+
+fn obstacles(
+    answers: &Answers,
+    survivor: &Result<NodeStatus, String>,
+    view: Option<&ClusterView>,
+    here: &[&VmStatus],
+    (gone, left): (&String, &String),
+) -> Vec<String> {
+    let Ok(survivor) = survivor else { return vec![format!("{left} can't be asked")] };
+    let Some(view) = view else { return vec!["no cluster runs that could take over".to_owned()] };
+    let mut found = Vec::new();
+    match view.node(left) {
+        Some(node) if node.is_ready() && !node.standby && !node.maintenance => {}
+        Some(node) => found.push(format!("{left} is {}", node.word())),
+        None => found.push(format!("{left} is no member of the cluster")),
+    }
+    if view.maintenance {
+        found.push("the cluster is in maintenance mode".to_owned());
+    }
+    if !view.fencing_enabled {
+        found.push(format!("fencing is off: nobody makes sure that {gone} is really dead"));
+    } else if !view.fencing_devices().any(|device| device.nodes.contains(left)) {
+        found.push(format!(
+            "no fencing device runs on {left}: nothing is taken over before a person confirms that {gone} is off"
+        ));
+    } else if matches!(answers.fencing.method, FencingMethod::Ssh) {
+        found.push(format!(
+            "SSH can switch {gone} off only while it still answers; else a person must: stonith_admin --confirm {gone}"
+        ));
+    }
+    if answers.storage.layout == Layout::Ocfs2 {
+        let disk = survivor.drbd.device.as_ref().map_or("not up", |device| device.disk.as_str());
+        if disk != "UpToDate" {
+            found.push(format!("{left}'s copy of the data is {disk}"));
+        }
+        if survivor.mount.as_ref().is_none_or(|mount| mount.read_only) {
+            found.push(format!("{} can't be written on {left}", answers.storage.mount));
+        }
+    }
+    let needed: u64 = here.iter().filter_map(|vm| vm.memory_mib).sum();
+    match survivor.memory {
+        Some(memory) if needed > memory.free_mib => {
+            found.push(format!(
+                "{left} has {} MiB of memory free, and the VMs of {gone} need {needed} MiB",
+                memory.free_mib
+            ));
+        }
+        _ => {}
+    }
+    found
+}

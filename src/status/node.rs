@@ -1,0 +1,109 @@
+//! What one node says of itself.
+
+use serde::Serialize;
+
+use super::corosync::{self, Link};
+use super::memory::{self, Memory};
+use crate::answers::Answers;
+use crate::cluster::{ClusterView, NOT_CONNECTED};
+use crate::drbd;
+use crate::node::{At, Cmd, Output, Pair};
+
+/// crm_mon with what each action did last, which [`crate::cluster::CRM_MON`] leaves out.
+const CRM_MON: [&str; 5] = ["crm_mon", "-1", "--inactive", "--timing-details", "--output-as=xml"];
+
+/// What one node says of itself.
+#[derive(Debug, Clone)]
+pub struct NodeStatus {
+    /// DRBD, as this node sees it.
+    pub drbd: drbd::View,
+    /// How the file system is mounted here, if it is.
+    pub mount: Option<Mount>,
+    /// The cluster, as this node sees it; else why not.
+    pub cluster: Result<ClusterView, String>,
+    /// The cluster's links from here.
+    pub links: Vec<Link>,
+    /// `xen`, `kvm` or `none`.
+    pub hypervisor: String,
+    /// Load averages.
+    pub load: String,
+    /// Memory for VMs.
+    pub memory: Option<Memory>,
+}
+
+/// A mounted file system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mount {
+    /// What is mounted.
+    pub device: String,
+    /// `ocfs2`.
+    pub kind: String,
+    /// Nothing can be written: OCFS2 does so to itself after an error.
+    pub read_only: bool,
+}
+
+impl NodeStatus {
+    /// Asks a node.
+    ///
+    /// # Errors
+    /// Why it can't be asked, in words.
+    pub fn look(answers: &Answers, pair: &Pair, at: At) -> Result<Self, String> {
+        let outputs = pair.at(at).read_all(&reads(answers)).map_err(|lost| lost.to_string())?;
+        Self::of(answers, &outputs)
+    }
+
+    /// Reads the outputs of [`reads`].
+    ///
+    /// # Errors
+    /// When these are not as many as were asked for.
+    pub fn of(answers: &Answers, outputs: &[Output]) -> Result<Self, String> {
+        let [drbd, mounts, cluster, links, hypervisor, load, memory] = outputs else {
+            return Err("it answered something else than was asked".to_owned());
+        };
+        Ok(Self {
+            drbd: drbd::view(drbd, &answers.storage.resource, 0),
+            mount: mount(&mounts.text(), &answers.storage.mount),
+            cluster: cluster_view(cluster),
+            links: corosync::links(&links.text()),
+            hypervisor: hypervisor.line(),
+            load: load.line().split_whitespace().take(3).collect::<Vec<_>>().join(" "),
+            memory: memory::parse(&memory.text()),
+        })
+    }
+}
+
+/// What a node is asked, in one round trip.
+#[must_use]
+pub fn reads(answers: &Answers) -> Vec<Cmd> {
+    vec![
+        drbd::look(&answers.storage.resource),
+        Cmd::read(["cat", "/proc/mounts"]),
+        Cmd::read(CRM_MON),
+        corosync::read(),
+        Cmd::read_sh("cat /sys/hypervisor/type 2>/dev/null || echo none", [] as [&str; 0]),
+        Cmd::read(["cat", "/proc/loadavg"]),
+        memory::read(),
+    ]
+}
+
+/// The last mount on a folder, from `/proc/mounts` (fstab(5): blanks in names are `\040`).
+fn mount(mounts: &str, folder: &str) -> Option<Mount> {
+    mounts.lines().rev().find_map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [device, place, kind, options, ..] = words.as_slice() else { return None };
+        (place.replace("\\040", " ") == folder).then(|| Mount {
+            device: (*device).to_owned(),
+            kind: (*kind).to_owned(),
+            read_only: options.split(',').any(|option| option == "ro"),
+        })
+    })
+}
+
+fn cluster_view(output: &Output) -> Result<ClusterView, String> {
+    match output.code {
+        0 => ClusterView::parse(&output.text()),
+        127 => Err("Pacemaker is not installed".to_owned()),
+        NOT_CONNECTED => Err("Pacemaker does not run".to_owned()),
+        _ => Err(output.errors().lines().last().unwrap_or("crm_mon says nothing").trim().to_owned()),
+    }
+}

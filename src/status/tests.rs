@@ -1,0 +1,183 @@
+use super::node::NodeStatus;
+use super::*;
+use crate::answers::load::{Secrets, text};
+use crate::cluster::{BanView, FencingView, NodeView, ResourceView};
+use crate::node::Output;
+
+const GOOD: &str = "version: 8.4.11 (api:1/proto:86-101)\n 0: cs:Connected ro:Primary/Primary ds:UpToDate/UpToDate C r-----\n    ns:8 nr:0 dw:8 dr:0 al:1 bm:0 lo:0 pe:0 ua:0 ap:0 ep:1 wo:f oos:0\n";
+const MOUNTS: &str = "none / ext4 rw 0 0\n/dev/drbd0 /drbd0 ocfs2 rw,noatime 0 0\n";
+const MEMORY: &str = "total_memory : 2048\nfree_memory : 900\n";
+
+fn answers() -> Answers {
+    let file = include_str!("../../tests/examples/tutorial.yaml");
+    let here = std::path::Path::new("pair.yaml");
+    text(file, here, here, &|_| None, Secrets::Leave).unwrap().answers
+}
+
+fn output(text: &str) -> Output {
+    Output { code: 0, stdout: text.as_bytes().to_vec(), stderr: Vec::new() }
+}
+
+fn node(drbd: &str, mounts: &str) -> NodeStatus {
+    let outputs = [drbd, mounts, "", "", "xen\n", "0.10 0.20 0.30 1/99 1\n", MEMORY].map(output);
+    let mut node = NodeStatus::of(&answers(), &outputs).unwrap();
+    node.cluster = Ok(view());
+    node
+}
+
+/// A healthy pair, its VM on the first node.
+fn view() -> ClusterView {
+    let nodes = ["node1", "node2"].map(|name| NodeView { name: name.into(), online: true, ..NodeView::default() });
+    let resource = |id: &str, agent: &str, nodes: &[&str]| ResourceView {
+        id: id.into(),
+        agent: agent.into(),
+        role: "Started".into(),
+        managed: true,
+        nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
+        ..ResourceView::default()
+    };
+    ClusterView {
+        dc: Some("node1".into()),
+        quorum: true,
+        fencing_enabled: true,
+        nodes: nodes.to_vec(),
+        resources: vec![
+            resource(&answers().vms[0].name, "ocf:heartbeat:Xen", &["node1"]),
+            resource("fence-node1", "stonith:fence_ipmilan", &["node2"]),
+            resource("fence-node2", "stonith:fence_ipmilan", &["node1"]),
+        ],
+        ..ClusterView::default()
+    }
+}
+
+fn standing(nodes: [Result<NodeStatus, String>; 2]) -> Standing {
+    Standing::of(&answers(), nodes)
+}
+
+fn with_view(change: impl Fn(&mut ClusterView)) -> Standing {
+    let node = || {
+        let mut node = node(GOOD, MOUNTS);
+        let mut view = view();
+        change(&mut view);
+        node.cluster = Ok(view);
+        Ok(node)
+    };
+    standing([node(), node()])
+}
+
+fn names(standing: &Standing) -> Vec<&'static str> {
+    standing.troubles.iter().map(|trouble| trouble.name).collect()
+}
+
+#[test]
+fn a_healthy_pair_has_no_troubles_and_its_vm_can_move() {
+    let standing = standing([Ok(node(GOOD, MOUNTS)), Ok(node(GOOD, MOUNTS))]);
+    assert_eq!(names(&standing), [""; 0]);
+    assert_eq!(standing.vms[0].node.as_deref(), Some("node1"));
+    assert_eq!(standing.vms[0].bound, None);
+    assert_eq!(standing.losses[0].taken_over, [answers().vms[0].name.clone()]);
+    assert_eq!(standing.losses[1].taken_over, [""; 0]);
+}
+
+#[test]
+fn every_drbd_state_has_its_own_name_and_its_own_remedy() {
+    for (state, name, command) in [
+        ("cs:StandAlone ro:Primary/Unknown ds:UpToDate/DUnknown", "standalone", "drbdadm connect"),
+        ("cs:WFConnection ro:Primary/Unknown ds:UpToDate/DUnknown", "disconnected", "drbdadm up"),
+        ("cs:Connected ro:Primary/Primary ds:Diskless/UpToDate", "diskless", "drbdadm attach"),
+        ("cs:Connected ro:Secondary/Primary ds:Outdated/UpToDate", "not-up-to-date", "drbdadm disconnect"),
+    ] {
+        let sick = node(&format!("version: 8.4.11 (api:1)\n 0: {state} C r-----\n    oos:4096\n"), MOUNTS);
+        let standing = standing([Ok(sick), Ok(node(GOOD, MOUNTS))]);
+        let trouble = standing.troubles.iter().find(|trouble| trouble.name == name);
+        let trouble = trouble.unwrap_or_else(|| panic!("{state}: {:?}", names(&standing)));
+        assert!(trouble.mend.iter().any(|mend| mend.command.contains(command)), "{trouble:?}");
+        assert!(trouble.mend.iter().all(|mend| !mend.risk.is_empty()));
+    }
+}
+
+#[test]
+fn a_split_brain_is_named_once_and_says_what_it_costs() {
+    let apart = |gi: &str| {
+        let text = format!(
+            "version: 8.4.11 (api:1)\n 0: cs:StandAlone ro:Primary/Unknown ds:UpToDate/DUnknown C r-----\n=== gi\n{gi}:1:1:0:0:0:0:0\n"
+        );
+        Ok(node(&text, MOUNTS))
+    };
+    let history = "0000000000000010:0000000000000000";
+    let standing =
+        standing([apart(&format!("00000000000000A1:{history}")), apart(&format!("00000000000000B1:{history}"))]);
+    assert_eq!(names(&standing), ["split-brain"]);
+    let costs = standing.troubles[0].mend.iter().find(|mend| mend.command.contains("--discard-my-data")).unwrap();
+    assert!(costs.risk.contains("lost"));
+}
+
+#[test]
+fn a_resynchronisation_is_no_rest_but_needs_no_command() {
+    let text = "version: 8.4.11 (api:1)\n 0: cs:SyncTarget ro:Secondary/Primary ds:Inconsistent/UpToDate C r-----\n    oos:409600\n\t[>....] sync'ed: 8.7% (400/512)M\n\tfinish: 0:01:04 speed: 10,024 (9,876) K/sec\n";
+    let standing = standing([Ok(node(GOOD, MOUNTS)), Ok(node(text, MOUNTS))]);
+    assert_eq!(names(&standing), ["resync"]);
+    assert!(standing.losses[0].obstacles.iter().any(|why| why.contains("Inconsistent")), "{:?}", standing.losses);
+}
+
+#[test]
+fn a_node_that_is_gone_leaves_a_picture_of_the_other() {
+    let mut left = node(GOOD, MOUNTS);
+    let mut seen = view();
+    seen.nodes[1].online = false;
+    seen.nodes[1].unclean = true;
+    left.cluster = Ok(seen);
+    let standing = standing([Ok(left), Err("no answer".into())]);
+    assert!(names(&standing).starts_with(&["node-unreachable"]));
+    let unclean = standing.troubles.iter().find(|trouble| trouble.name == "node-unclean").unwrap();
+    let confirm = unclean.mend.iter().find(|mend| mend.command == "stonith_admin --confirm node2").unwrap();
+    assert!(confirm.risk.contains("destroyed"));
+    assert!(standing.losses[1].lost_already);
+    assert_eq!(standing.vms[0].bound.as_deref(), Some("node2 is UNCLEAN (offline)"));
+}
+
+#[test]
+fn the_side_with_a_quorum_tells() {
+    let mut alone = node(GOOD, MOUNTS);
+    alone.cluster = Ok(ClusterView { quorum: false, ..view() });
+    let standing = standing([Ok(alone), Ok(node(GOOD, MOUNTS))]);
+    assert!(standing.view.unwrap().quorum);
+}
+
+#[test]
+fn what_an_administrator_left_behind_is_named() {
+    let vm = answers().vms[0].name.clone();
+    let standing = with_view(|view| {
+        view.maintenance = true;
+        view.nodes[1].standby = true;
+        view.bans = vec![BanView {
+            id: "cli-ban-x-on-node2".into(),
+            resource: vm.clone(),
+            node: "node2".into(),
+            weight: -1_000_000,
+        }];
+    });
+    let names = names(&standing);
+    assert!(["maintenance", "node-standby", "ban-left"].iter().all(|name| names.contains(name)), "{names:?}");
+}
+
+#[test]
+fn fencing_that_failed_is_named_until_one_works() {
+    let event = |status: &str| FencingView {
+        target: "node2".into(),
+        action: "reboot".into(),
+        status: status.into(),
+        ..FencingView::default()
+    };
+    assert_eq!(names(&with_view(|view| view.fencings = vec![event("failed"), event("success")])), ["fencing-failed"]);
+    assert_eq!(names(&with_view(|view| view.fencings = vec![event("success"), event("failed")])), [""; 0]);
+    assert_eq!(names(&with_view(|view| view.fencing_enabled = false)), ["fencing-off"]);
+}
+
+#[test]
+fn too_little_memory_for_both_sets_of_vms_is_an_obstacle() {
+    let mut small = node(GOOD, MOUNTS);
+    small.memory = Some(memory::Memory { total_mib: 512, free_mib: 1 });
+    let standing = standing([Ok(node(GOOD, MOUNTS)), Ok(small)]);
+    assert!(standing.losses[0].obstacles.iter().any(|why| why.contains("memory")), "{:?}", standing.losses);
+}

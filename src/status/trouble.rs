@@ -1,0 +1,387 @@
+//! What is not as it must be, each thing with the commands that mend it and what they risk. hapair never runs them by
+//! itself: most of them need somebody who knows what happened.
+
+use serde::Serialize;
+
+use super::node::NodeStatus;
+use super::vm::VmStatus;
+use crate::answers::{Answers, FencingMethod, Layout};
+use crate::cluster::ClusterView;
+use crate::drbd;
+
+/// Something that is not as it must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// Its name, for programs: `split-brain`, `node-unclean`...
+    pub name: &'static str,
+    /// Where, when it is about one node.
+    pub node: Option<String>,
+    /// What it is, in words.
+    pub what: String,
+    /// What mends it, in this order.
+    pub mend: Vec<Mend>,
+}
+
+/// A command that mends something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mend {
+    /// Where to type it.
+    pub on: String,
+    /// The command, or what to do by hand.
+    pub command: String,
+    /// What it may cost.
+    pub risk: String,
+}
+
+const HARMLESS: &str = "none";
+const LOOKS: &str = "none: it only looks";
+
+impl Trouble {
+    fn new(name: &'static str, node: Option<&str>, what: impl Into<String>) -> Self {
+        Self { name, node: node.map(str::to_owned), what: what.into(), mend: Vec::new() }
+    }
+
+    fn mend(mut self, on: &str, command: impl Into<String>, risk: &str) -> Self {
+        self.mend.push(Mend { on: on.to_owned(), command: command.into(), risk: risk.to_owned() });
+        self
+    }
+}
+
+/// All that is not as it must be; empty: the pair is healthy.
+#[must_use]
+pub fn all(
+    answers: &Answers,
+    nodes: &[Result<NodeStatus, String>; 2],
+    view: Option<&ClusterView>,
+    vms: &[VmStatus],
+) -> Vec<Trouble> {
+    let names = [answers.nodes[0].name.as_str(), answers.nodes[1].name.as_str()];
+    let mut found = Vec::new();
+    for (name, node) in names.into_iter().zip(nodes) {
+        match node {
+            Err(why) => found.push(unreachable(name, why)),
+            Ok(node) => of_node(answers, name, node, &mut found),
+        }
+    }
+    if answers.storage.layout == Layout::Ocfs2 {
+        of_drbd(answers, names, nodes, &mut found);
+    }
+    match view {
+        Some(view) => of_cluster(answers, names, view, vms, &mut found),
+        None if nodes.iter().any(Result::is_ok) => found.push(
+            Trouble::new(
+                "cluster-down",
+                None,
+                "the cluster runs on no node, so nothing is watched and nothing is taken over",
+            )
+            .mend(
+                "both nodes",
+                "systemctl start corosync pacemaker",
+                "a node that doesn't see the other one fences it: start both at about the same time",
+            ),
+        ),
+        None => {}
+    }
+    found
+}
+
+fn unreachable(name: &str, why: &str) -> Trouble {
+    Trouble::new("node-unreachable", Some(name), format!("{name} can't be asked: {why}")).mend(
+        name,
+        "look at its console or its BMC; if it is off, switch it on",
+        HARMLESS,
+    )
+}
+
+fn of_node(answers: &Answers, name: &str, node: &NodeStatus, found: &mut Vec<Trouble>) {
+    for link in node.links.iter().filter(|link| !link.is_up()) {
+        found.push(
+            Trouble::new(
+                "link-down",
+                Some(name),
+                format!("{name} doesn't hear its peer over link {} ({}): {}", link.number, link.address, link.state),
+            )
+            .mend(name, "ip -s link; corosync-cfgtool -s", LOOKS),
+        );
+    }
+    if answers.storage.layout != Layout::Ocfs2 {
+        return;
+    }
+    let folder = &answers.storage.mount;
+    match &node.mount {
+        Some(mount) if mount.read_only => found.push(
+            Trouble::new(
+                "mount-read-only",
+                Some(name),
+                format!("{folder} is read-only on {name}: OCFS2 does so to itself after an error on its disk"),
+            )
+            .mend(name, "dmesg | grep -i ocfs2", LOOKS)
+            .mend(name, format!("crm_standby -v on -N {name}"), "the VMs of this node move to the other one")
+            .mend(
+                "either node, unmounted on both",
+                "fsck.ocfs2 -f /dev/drbd0",
+                "every VM stops for as long as it takes; on a mounted file system it destroys data",
+            ),
+        ),
+        Some(_) => {}
+        None => found.push(Trouble::new("not-mounted", Some(name), format!("{folder} is not mounted on {name}")).mend(
+            "either node",
+            format!("crm_resource --cleanup -r fs-{}", answers.storage.resource),
+            "none: the cluster tries again what failed before",
+        )),
+    }
+}
+
+fn of_drbd(answers: &Answers, names: [&str; 2], nodes: &[Result<NodeStatus, String>; 2], found: &mut Vec<Trouble>) {
+    let resource = &answers.storage.resource;
+    let device = |index: usize| nodes[index].as_ref().ok().and_then(|node| node.drbd.device.as_ref());
+    let gi = |index: usize| nodes[index].as_ref().ok().and_then(|node| node.drbd.gi.as_ref());
+    let apart = |index: usize| device(index).is_some_and(|device| !device.connected());
+    if let (Some(first), Some(second)) = (gi(0), gi(1))
+        && apart(0)
+        && apart(1)
+        && first.split_from(second)
+    {
+        found.push(split_brain(resource, names));
+        return;
+    }
+    for (index, name) in names.into_iter().enumerate() {
+        let Ok(node) = &nodes[index] else { continue };
+        let Some(device) = &node.drbd.device else {
+            let what = if node.drbd.version.is_some() { "is not up" } else { "is not up: the module is not loaded" };
+            found.push(Trouble::new("drbd-down", Some(name), format!("DRBD's {resource} {what} on {name}")).mend(
+                name,
+                format!("modprobe drbd && drbdadm up {resource}"),
+                HARMLESS,
+            ));
+            continue;
+        };
+        found.extend(of_device(resource, name, device));
+    }
+}
+
+fn of_device(resource: &str, name: &str, device: &drbd::Device) -> Option<Trouble> {
+    if device.syncing() {
+        return Some(Trouble::new(
+            "resync",
+            Some(name),
+            format!(
+                "{resource} on {name} is being synchronised ({}): until it is done only one copy is good",
+                device.connection
+            ),
+        ));
+    }
+    let trouble = match device.connection.as_str() {
+        "StandAlone" => Trouble::new(
+            "standalone",
+            Some(name),
+            format!("{resource} on {name} has stopped talking to its peer (StandAlone)"),
+        )
+        .mend(name, "dmesg | grep -i drbd | tail -n 40", LOOKS)
+        .mend(
+            name,
+            format!("drbdadm connect {resource}"),
+            "none: if the two sides differ, DRBD refuses and says so",
+        ),
+        _ if !device.connected() => Trouble::new(
+            "disconnected",
+            Some(name),
+            format!("{resource} on {name} doesn't reach its peer ({}): writes are on one side only", device.connection),
+        )
+        .mend(name, "ip -s link; ss -tn 'sport = :7788 or dport = :7788'", LOOKS)
+        .mend("the peer", format!("drbdadm up {resource}"), HARMLESS),
+        _ => match device.disk.as_str() {
+            "UpToDate" => return None,
+            "Diskless" | "Failed" => Trouble::new(
+                "diskless",
+                Some(name),
+                format!("{resource} on {name} has lost its disk ({}) and works with the peer's", device.disk),
+            )
+            .mend(name, "dmesg | tail -n 40; smartctl -a the disk", LOOKS)
+            .mend(
+                name,
+                format!("drbdadm attach {resource}"),
+                "none when the disk is sound again; a new disk needs `drbdadm create-md` first, on this node only",
+            ),
+            other => Trouble::new("not-up-to-date", Some(name), format!("{resource} on {name} is {other}")).mend(
+                name,
+                format!("drbdadm disconnect {resource}; drbdadm connect {resource}"),
+                "none: the good side is copied to this one",
+            ),
+        },
+    };
+    Some(trouble)
+}
+
+fn split_brain(resource: &str, names: [&str; 2]) -> Trouble {
+    let owned = names.map(str::to_owned);
+    let (what, _) = drbd::split_brain(resource, &owned, "8.4");
+    let victim = "the node whose data are given up";
+    Trouble::new("split-brain", None, what)
+        .mend("each node", format!("mount -o ro the file system, or look into the VMs: which side has what is worth keeping? {resource} is not copied before you say so"), LOOKS)
+        .mend(victim, format!("crm_standby -v on -N {victim}", victim = "THAT-NODE"), "its VMs stop or move")
+        .mend(victim, format!("drbdadm disconnect {resource}; drbdadm secondary {resource}; drbdadm connect --discard-my-data {resource}"), "everything that this node wrote since the two parted is lost")
+        .mend("the other node", format!("drbdadm connect {resource}"), "none: its data are the ones that stay")
+        .mend("either node", "crm_standby -D -N THAT-NODE", HARMLESS)
+}
+
+fn of_cluster(answers: &Answers, names: [&str; 2], view: &ClusterView, vms: &[VmStatus], found: &mut Vec<Trouble>) {
+    for name in names {
+        let Some(node) = view.node(name) else {
+            found.push(Trouble::new("node-unknown", Some(name), format!("{name} is not known to the cluster")));
+            continue;
+        };
+        if node.unclean {
+            found.push(unclean(name, matches!(answers.fencing.method, FencingMethod::Ssh)));
+        } else if node.standby {
+            found.push(
+                Trouble::new("node-standby", Some(name), format!("{name} is in standby: it runs nothing")).mend(
+                    "either node",
+                    format!("crm_standby -D -N {name}"),
+                    HARMLESS,
+                ),
+            );
+        } else if node.maintenance {
+            found.push(
+                Trouble::new(
+                    "node-maintenance",
+                    Some(name),
+                    format!("{name} is in maintenance: the cluster leaves it alone"),
+                )
+                .mend(
+                    "either node",
+                    format!("crm_attribute -N {name} -n maintenance -D"),
+                    "the cluster acts on what it finds",
+                ),
+            );
+        } else if !node.online {
+            found.push(
+                Trouble::new("node-offline", Some(name), format!("{name} is off, or its cluster daemons are")).mend(
+                    name,
+                    "switch it on; if it is on: systemctl start corosync pacemaker",
+                    HARMLESS,
+                ),
+            );
+        }
+    }
+    if view.dc.is_some() && !view.quorum {
+        found.push(Trouble::new("no-quorum", None, "the partition that answers has no quorum and may not act"));
+    }
+    if view.maintenance {
+        found.push(
+            Trouble::new("maintenance", None, "the cluster is in maintenance mode: nothing is taken over").mend(
+                "either node",
+                "crm_attribute -n maintenance-mode -D",
+                "the cluster acts on what it finds",
+            ),
+        );
+    }
+    of_fencing(view, found);
+    of_resources(view, vms, found);
+}
+
+fn unclean(name: &str, by_ssh: bool) -> Trouble {
+    let why = if by_ssh { " (SSH can't switch off what doesn't answer)" } else { "" };
+    Trouble::new("node-unclean", Some(name), format!("{name} is UNCLEAN: nobody knows whether it still writes, so nothing of it is taken over before it is fenced{why}"))
+        .mend("the other node", format!("stonith_admin --reboot {name}"), "the node is switched off and on")
+        .mend("the other node", format!("stonith_admin --confirm {name}"), "only when you have SEEN that it is off (its power, not its network): if it still runs, both nodes write to the same disks and the data are destroyed")
+}
+
+fn of_fencing(view: &ClusterView, found: &mut Vec<Trouble>) {
+    if !view.fencing_enabled {
+        found.push(
+            Trouble::new("fencing-off", None, "fencing is switched off: a VM could run on both nodes at once").mend(
+                "either node",
+                "crm_attribute -n stonith-enabled -v true",
+                "a node that is lost is fenced from now on",
+            ),
+        );
+    }
+    let mut targets: Vec<&str> = Vec::new();
+    for event in &view.fencings {
+        // The latest is first: one that worked since makes an older failure history.
+        if targets.contains(&event.target.as_str()) {
+            continue;
+        }
+        targets.push(&event.target);
+        if event.status == "failed" {
+            let target = &event.target;
+            found.push(
+                Trouble::new(
+                    "fencing-failed",
+                    Some(target),
+                    format!("fencing of {target} failed ({}, {})", event.action, event.completed),
+                )
+                .mend("either node", format!("stonith_admin --history {target} --verbose"), LOOKS)
+                .mend(
+                    "the other node",
+                    format!("stonith_admin --reboot {target}"),
+                    "the node is switched off and on, if its BMC answers now",
+                )
+                .mend(
+                    "either node",
+                    format!("stonith_admin --cleanup --history {target}"),
+                    "none: forgets the failure once its cause is mended",
+                ),
+            );
+        }
+    }
+}
+
+fn of_resources(view: &ClusterView, vms: &[VmStatus], found: &mut Vec<Trouble>) {
+    for what in view.missing_resources(&[]).into_iter().filter(|_| !view.maintenance) {
+        let id = what.split(' ').next().unwrap_or_default().to_owned();
+        found.push(
+            Trouble::new("resource-down", None, what)
+                .mend("either node", format!("crm_resource --why -r {id}"), LOOKS)
+                .mend(
+                    "either node",
+                    format!("crm_resource --cleanup -r {id}"),
+                    "none: the cluster tries again what failed before",
+                ),
+        );
+    }
+    for failure in &view.failures {
+        found.push(Trouble::new("action-failed", Some(&failure.node), failure.words()).mend(
+            "either node",
+            failure.cleanup(),
+            "none: the cluster forgets the failure and looks again",
+        ));
+    }
+    for vm in vms {
+        if vm.role == "not in the CIB" {
+            found.push(
+                Trouble::new("vm-missing", None, format!("{} is in the answers and not in the CIB", vm.name)).mend(
+                    "here",
+                    "hapair install --answers FILE",
+                    "none: it defines what is missing",
+                ),
+            );
+        } else if vm.to_stop {
+            found.push(
+                Trouble::new("vm-stopped", None, format!("{} is stopped because somebody asked for it", vm.name)).mend(
+                    "either node",
+                    format!("crm_resource -r {} -m -p target-role -v Started", vm.name),
+                    HARMLESS,
+                ),
+            );
+        }
+    }
+    for ban in view.bans.iter().filter(|ban| ban.id.starts_with("cli-ban-") && ban.weight < 0) {
+        found.push(
+            Trouble::new(
+                "ban-left",
+                None,
+                format!(
+                    "{} may not run on {}: it was moved by hand, and that was never taken back ({})",
+                    ban.resource, ban.node, ban.id
+                ),
+            )
+            .mend(
+                "either node",
+                format!("crm_resource --clear -r {}", ban.resource),
+                "none, if the resource prefers no other node",
+            ),
+        );
+    }
+}
