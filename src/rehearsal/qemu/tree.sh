@@ -4,7 +4,7 @@ set -eu
 tree=$1
 
 cat > "$tree/etc/fstab" <<'END'
-UUID=11111111-1111-4111-8111-111111111111 / ext4 errors=remount-ro 0 1
+UUID=11111111-1111-4111-8111-111111111111 / ext4 errors=remount-ro 0 0
 UUID=22222222-2222-4222-8222-222222222222 none swap sw 0 0
 END
 
@@ -53,11 +53,18 @@ grub-pc grub-pc/install_devices multiselect /dev/sda
 grub-pc grub-pc/install_devices_empty boolean false
 END
 
-# Chores of machines that live longer than an hour; an emulated processor has minutes to do with them.
+# Chores of machines that live longer than an hour, and hardware that these machines don't have or don't use: an emulated
+# processor, under Xen above all, has minutes to do with them at each boot.
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
-    fstrim.timer logrotate.timer man-db.timer systemd-binfmt.service; do
+    fstrim.timer logrotate.timer man-db.timer systemd-binfmt.service systemd-update-utmp.service \
+    systemd-update-utmp-runlevel.service sys-fs-fuse-connections.mount modprobe@fuse.service modprobe@drm.service \
+    modprobe@efi_pstore.service modprobe@dm_mod.service getty@tty1.service; do
     ln -sf /dev/null "$tree/etc/systemd/system/$unit"
 done
+for module in aesni_intel ata_generic ata_piix crc32_pclmul evdev floppy ghash_clmulni_intel i2c_piix4 pcspkr serio_raw sg \
+    sha1_ssse3 sha256_ssse3 sha512_ssse3; do
+    echo "blacklist $module"
+done > "$tree/etc/modprobe.d/rehearsal.conf"
 
 # root logs in with the lab's key; each machine gets its own keys later.
 install -d -m 700 "$tree/root/.ssh"
