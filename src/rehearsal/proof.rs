@@ -18,7 +18,7 @@ use crate::setup::Setup;
 /// How long a pair may take to come back by itself: DRBD, two mounts and a VM, on emulated machines.
 const RETURN: Duration = Duration::from_secs(1500);
 /// How long a VM may take to move.
-const MOVE: Duration = Duration::from_secs(900);
+const MOVE: Duration = Duration::from_secs(1500);
 /// How long a guest may be silent.
 const SILENCE: Duration = Duration::from_secs(180);
 
@@ -169,10 +169,12 @@ fn moved(stage: &Stage<'_>, vm: &str) -> Result<()> {
             bail!("{vm} was booted anew on {name}: it was not moved live ({before:?}, {after:?})");
         }
         seen.push(format!(
-            "{vm} on {name} after {:.0} s: tick {} then {}, boot id {}",
+            "{vm} on {name} after {:.0} s: tick {} then {}, uptime {} s then {} s, boot id {}",
             began.elapsed().as_secs_f64(),
             before.count,
             after.count,
+            before.uptime,
+            after.uptime,
             if before.boot_id == after.boot_id { "kept" } else { "new" }
         ));
     }
@@ -226,10 +228,12 @@ fn boot_ids(pair: &Pair) -> Result<Vec<String>> {
     At::BOTH.into_iter().map(|at| ask(pair, at, &Cmd::read(["cat", "/proc/sys/kernel/random/boot_id"]))).collect()
 }
 
-/// What the guest (or its stand-in) writes each second.
+/// What the guest writes every two seconds, its stand-in each second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Tick {
     count: u64,
+    /// Seconds since the guest's own boot.
+    uptime: String,
     boot_id: String,
 }
 
@@ -241,9 +245,11 @@ fn ticks(setup: &Setup, pair: &Pair, vm: &str) -> Result<Tick> {
     let text = ask(pair, At::First, &Cmd::read_sh(script, [dir, vm.to_owned()]))?;
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
-        ["tick", count, "uptime", _, "boot_id", boot_id] => {
-            Ok(Tick { count: count.parse().with_context(|| text.clone())?, boot_id: (*boot_id).to_owned() })
-        }
+        ["tick", count, "uptime", uptime, "boot_id", boot_id] => Ok(Tick {
+            count: count.parse().with_context(|| text.clone())?,
+            uptime: (*uptime).to_owned(),
+            boot_id: (*boot_id).to_owned(),
+        }),
         _ => bail!("{vm} writes no ticks: {text:?}"),
     }
 }
