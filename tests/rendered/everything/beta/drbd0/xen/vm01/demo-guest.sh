@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the demo guest vm01 on a Debian node: the node's own kernel, and an initramfs that once a second
+# Makes the demo guest vm01 on a Debian node: the node's own kernel, and an initramfs that every two seconds
 # writes "tick N uptime U boot_id B" to the start of its disk. Whoever reads that line in dom0
 # (head -n 1 /drbd0/xen/vm01/vm01-disk0.img) sees whether the guest lives, and whether it is still the same
 # one after a migration: boot_id stays, uptime and N go on.
@@ -58,11 +58,11 @@ while :; do
         printf '%-511s\n' "tick $n uptime $uptime boot_id $boot_id" > /dev/xvda
         /bin/busybox sync
         n=$((n + 1))
-        [ $((n % 60)) != 1 ] || echo "demo guest: tick $n uptime $uptime"
+        [ $((n % 30)) != 1 ] || echo "demo guest: tick $n uptime $uptime"
     else
         echo "demo guest: waiting for /dev/xvda"
     fi
-    /bin/busybox sleep 1
+    /bin/busybox sleep 2
 done
 END
 # The kernel starts these when Xen asks for a shutdown or a reboot; without them `xl shutdown` waits in vain.
