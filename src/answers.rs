@@ -4,6 +4,7 @@
 //! each with its line and column. [`fields`] is the one table of keys: defaults, the JSON Schema
 //! and the reference page come from it.
 
+pub mod edit;
 pub mod fields;
 pub mod load;
 pub mod schema;

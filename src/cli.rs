@@ -11,7 +11,7 @@ use crate::setup::Places;
 #[derive(Debug, Parser)]
 #[command(name = "hapair", version, help_expected = true, max_term_width = 100, args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// What to do; without it, `install`.
+    /// What to do; without it, the wizard.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// Install by this answers file: the same as `install --answers FILE`.
@@ -40,6 +40,9 @@ pub struct PlaceArgs {
     /// Configuration file for SSH, in place of your own
     #[arg(long, global = true, value_name = "FILE")]
     pub ssh_config: Option<PathBuf>,
+    /// The two nodes are a rehearsal's throw-away machines
+    #[arg(long, global = true, hide = true, env = "HAPAIR_LAB")]
+    pub lab: bool,
 }
 
 impl From<PlaceArgs> for Places {
@@ -50,6 +53,7 @@ impl From<PlaceArgs> for Places {
             templates_dir: args.templates_dir,
             identity: args.identity,
             ssh_config: args.ssh_config,
+            lab: args.lab,
         }
     }
 }
@@ -87,6 +91,12 @@ pub struct InstallArgs {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Only the questions: asks what is missing, and writes a complete answers file
+    Ask {
+        /// Answers that are given already; the file is completed, and what is in it stays
+        #[arg(long, value_name = "FILE")]
+        answers: Option<PathBuf>,
+    },
     /// Install unattended: never asks; continues where a run stopped
     Install(InstallArgs),
     /// Preflight: read both nodes, compare them, say what would refuse; changes nothing
@@ -181,6 +191,9 @@ pub struct RehearseArgs {
     /// Leave the machines running at the end and tell how to log in
     #[arg(long)]
     pub keep: bool,
+    /// Install nothing: start the machines, leave them running and tell how to log in, by hand or with the wizard
+    #[arg(long, hide = true)]
+    pub machines: bool,
     /// Emulator in place of qemu-system-x86_64
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! The commands of the command line, one a file.
 
+pub mod ask;
 pub mod check;
 pub mod explain;
 pub mod install;

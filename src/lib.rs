@@ -43,3 +43,4 @@ pub mod status;
 pub mod step;
 pub mod template;
 pub mod variables;
+pub mod wizard;

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 use hapair::answers::load::{LoadError, Secrets};
 use hapair::cancel::Cancel;
 use hapair::cli::{Cli, Command};
+use hapair::command::ask::{self, Then};
 use hapair::command::{self, install, say, typed};
 use hapair::event::Failure;
 use hapair::report::Format;
@@ -48,12 +49,12 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     let places: Places = cli.places.into();
     let Some(command) = cli.command else {
         let Some(answers) = &cli.install.answers else {
-            Cli::command().print_help()?;
-            return Ok(exit::USAGE);
+            return ask::run(None, &places, Then::Install);
         };
         return install(answers, places, cli.install.format, None);
     };
     match command {
+        Command::Ask { answers } => ask::run(answers.as_deref(), &places, Then::Save),
         Command::Install(args) => match &args.answers {
             Some(answers) => install(answers, places, args.format, None),
             None => {

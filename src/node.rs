@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod host_key;
 pub mod local;
+pub mod login;
 pub mod quote;
 pub mod scripted;
 pub mod ssh;

@@ -201,7 +201,7 @@ fn rehearse(args: &RehearseArgs, engine: Engine, answers: Answers, places: Place
         }
         say(&format!("hapair: {error:#}"));
     }
-    if args.keep {
+    if args.keep || args.machines {
         keep(lab.as_mut(), &setup, &cancel)?;
     }
     lab.gone()?;
@@ -224,6 +224,10 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
     until_up(lab, &pair, cancel)?;
     say(&format!("both machines answer after {:.0} s", started.elapsed().as_secs_f64()));
     times.add("start of the machines", started);
+
+    if args.machines {
+        return Ok(exit::DONE);
+    }
 
     let run = |command: &str| install::Run {
         command: command.to_owned(),
@@ -339,6 +343,10 @@ fn keep(lab: &mut dyn Lab, setup: &Setup, cancel: &Cancel) -> Result<()> {
             login.known_hosts.display(),
             login.host
         ));
+    }
+    if let Some(enter) = uml::entrance() {
+        let key = lab.login(Machine::First).key;
+        text.push_str(&format!("  the wizard: {enter} env HAPAIR_LAB=true hapair --identity {}\n", key.display()));
     }
     print(&text)?;
     while !cancel.requested() {

@@ -9,6 +9,7 @@ mod gauge;
 pub mod json;
 mod model;
 pub mod plain;
+pub mod style;
 pub mod tty;
 pub mod words;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::answers::load::Secrets as SecretValues;
-use crate::answers::{Answers, NodeAnswers, Reach, load};
+use crate::answers::{Answers, HypervisorKind, NodeAnswers, Reach, load};
 use crate::event::Failure;
 use crate::exit;
 use crate::facts::{self, Facts};
@@ -37,6 +37,8 @@ pub struct Places {
     pub identity: Option<PathBuf>,
     /// A configuration file of ssh, in place of the user's own.
     pub ssh_config: Option<PathBuf>,
+    /// The two nodes are throw-away machines without a hypervisor.
+    pub lab: bool,
 }
 
 /// Answers, steps and templates, all of them read and sound.
@@ -87,12 +89,16 @@ impl Setup {
     ///
     /// # Errors
     /// When a step or a template is not sound.
-    pub fn of(answers: Answers, places: Places) -> Result<Self> {
+    pub fn of(mut answers: Answers, places: Places) -> Result<Self> {
+        if places.lab {
+            answers.hypervisor.kind = HypervisorKind::StandIn;
+        }
+        let rehearsal = places.lab;
         let catalog = Catalog::load(places.steps_dir.as_deref())?;
         let templates = Templates::load(places.templates_dir.as_deref())?;
         let platforms = Platform::load(&catalog.platforms)?;
         let state = state::folder(places.state_dir.as_deref(), &answers.cluster)?;
-        Ok(Self { answers, warnings: Vec::new(), catalog, templates, platforms, state, places, rehearsal: false })
+        Ok(Self { answers, warnings: Vec::new(), catalog, templates, platforms, state, places, rehearsal })
     }
 
     /// Connections to both nodes; none is made before the first command.

@@ -55,11 +55,28 @@ fn nobody(fencing: &str) -> String {
 }
 
 #[test]
-fn nothing_to_do_is_wrong_usage_and_shows_the_help() {
-    let (code, out, _) = Rig::new().hapair(&[]);
-    assert_eq!(code, 2);
-    assert!(out.contains("Usage: hapair"), "{out}");
-    for later in ["drill", "undo", "hapair ask"] {
+fn without_a_terminal_there_is_nobody_to_ask() {
+    let (code, out, err) = Rig::new().hapair(&[]);
+    assert_eq!((code, out.as_str()), (3, ""));
+    for missing in ["cluster: ", "nodes: ", "fencing.method: ", "hapair install --answers FILE"] {
+        assert!(err.contains(missing), "{missing} is missing in\n{err}");
+    }
+    let rig = Rig::new();
+    let half = rig.write("half.yaml", "cluster: web\nstorage: { device: /dev/sda3 }\n");
+    let (code, _, err) = rig.hapair(&["ask", "--answers", &half]);
+    assert_eq!(code, 3);
+    assert!(err.contains("nodes: ") && !err.contains("cluster: ") && err.contains(&half), "{err}");
+    let wrong = rig.write("wrong.yaml", "cluster: Web_1\n");
+    let (code, _, err) = rig.hapair(&["ask", "--answers", &wrong]);
+    assert_eq!(code, 3);
+    assert!(err.contains("wrong.yaml:1:10: cluster: ") && !err.contains("nodes"), "{err}");
+}
+
+#[test]
+fn wrong_usage_is_exit_2_and_the_help_names_what_there_is() {
+    let (_, out, _) = Rig::new().hapair(&["--help"]);
+    assert!(out.contains("ask  ") || out.contains("ask "), "{out}");
+    for later in ["drill", "undo"] {
         assert!(!out.contains(later), "{later} is not there yet");
     }
     assert_eq!(Rig::new().hapair(&["install"]).0, 2);

@@ -83,6 +83,14 @@ impl Way {
     }
 }
 
+impl Way {
+    /// A key under the name that ssh will look for, which need not be the address that was asked.
+    fn named(&self, key: HostKey) -> HostKey {
+        let rest = key.line.split_once(' ').map_or(key.line.as_str(), |(_, rest)| rest);
+        HostKey { line: format!("{} {rest}", self.name), ..key }
+    }
+}
+
 fn usual_files() -> Vec<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let own = home.map(|home| home.join(".ssh/known_hosts"));
@@ -188,11 +196,7 @@ pub fn settle(target: &Target, expected: Option<&str>) -> Result<(), Lost> {
         _ => {}
     }
     if way.proxied {
-        return Err(Lost::HostKey(format!(
-            "the key of {} is not known, and it is behind a proxy: log in once with `ssh {}`, compare the \
-             fingerprint, and run this again",
-            way.name, target.host
-        )));
+        return Err(Lost::HostKey(behind_proxy(target, &way)));
     }
     let shown = scan(&way.address, way.port, target.connect_timeout)?;
     let Some(expected) = expected else { return Err(Lost::HostKey(unknown(&way, &shown))) };
@@ -208,9 +212,40 @@ pub fn settle(target: &Target, expected: Option<&str>) -> Result<(), Lost> {
     if !old.is_empty() {
         return Err(Lost::HostKey(changed(target, &way, &list(std::slice::from_ref(key)), &old)));
     }
-    // By the name that ssh will look for, which need not be the address.
-    let rest = key.line.split_once(' ').map_or(key.line.as_str(), |(_, rest)| rest);
-    accept(&target.known_hosts, &HostKey { line: format!("{} {rest}", way.name), ..key.clone() })
+    accept(&target.known_hosts, &way.named(key.clone()))
+}
+
+/// What is known of a target that is met for the first time.
+#[derive(Debug)]
+pub enum Meeting {
+    /// Its key is known; ssh itself compares.
+    Known,
+    /// Nobody knows these keys, the one for people first. They are ready for [`accept`].
+    Unknown(Vec<HostKey>),
+}
+
+/// Whether the target's key is known already; what the user's own files know is copied into the run's list.
+///
+/// # Errors
+/// [`Lost::Unreachable`] when nobody answers; [`Lost::HostKey`] when its key can't be asked for.
+pub fn meet(target: &Target) -> Result<Meeting, Lost> {
+    let way = Way::of(target);
+    if fill(target, &way)?.iter().any(|key| key.marker.as_deref() != Some("@revoked")) {
+        return Ok(Meeting::Known);
+    }
+    if way.proxied {
+        return Err(Lost::HostKey(behind_proxy(target, &way)));
+    }
+    let shown = scan(&way.address, way.port, target.connect_timeout)?;
+    Ok(Meeting::Unknown(shown.into_iter().map(|key| way.named(key)).collect()))
+}
+
+fn behind_proxy(target: &Target, way: &Way) -> String {
+    format!(
+        "the key of {} is not known, and it is behind a proxy: log in once with `ssh {}`, compare the \
+         fingerprint, and run this again",
+        way.name, target.host
+    )
 }
 
 /// What to say after ssh itself refused a host key with this text.

@@ -325,7 +325,7 @@ fn key_hint(target: &Target, text: &str) -> String {
 }
 
 /// As the value of an ssh option: one word, nothing expanded.
-pub(super) fn option_path(path: &Path) -> String {
+pub(crate) fn option_path(path: &Path) -> String {
     format!("\"{}\"", path.display().to_string().replace('%', "%%"))
 }
 

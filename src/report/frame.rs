@@ -4,7 +4,8 @@ use console::{measure_text_width, truncate_str};
 
 use crate::action::{Progress, Risk};
 use crate::report::gauge::gauge;
-use crate::report::model::{Doing, Lane, Mark, Model, Said, Step, Tone};
+use crate::report::model::{Doing, Lane, Mark, Model, Said, Step};
+use crate::report::style::{Style, Tone};
 use crate::report::words;
 
 /// Wider is not easier to read: the time would stand too far from what took it.
@@ -17,98 +18,21 @@ const OVER: usize = 5;
 /// Where the values of a failure's fields begin.
 const FIELD: usize = 13;
 
-/// What the terminal can show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Style {
-    pub(super) colour: bool,
-    pub(super) unicode: bool,
-}
-
-impl Style {
-    fn paint(self, tone: Tone, text: &str) -> String {
-        if !self.colour || text.is_empty() {
-            return text.to_owned();
+/// The sign before a step.
+fn mark(model: &Model, mark: Mark, style: Style) -> (Tone, String) {
+    let (tone, unicode, ascii) = match mark {
+        Mark::Waiting => (Tone::Faint, '·', '.'),
+        Mark::Running => {
+            let tick = usize::try_from(model.now.as_millis() / 125).unwrap_or(0);
+            let unicode = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+            (Tone::Strong, unicode[tick % 10], ['|', '/', '-', '\\'][tick % 4])
         }
-        let style = console::Style::new().force_styling(true);
-        let style = match tone {
-            Tone::Plain => return text.to_owned(),
-            Tone::Strong => style.bold(),
-            Tone::Faint => style.dim(),
-            Tone::Good => style.green(),
-            Tone::Warning => style.yellow(),
-            Tone::Bad => style.red().bold(),
-        };
-        style.apply_to(text).to_string()
-    }
-
-    /// One safe line in characters that the terminal has.
-    fn clean(self, text: &str) -> String {
-        let text = words::tidy(text);
-        if self.unicode || text.is_ascii() {
-            return text;
-        }
-        let mut ascii = String::with_capacity(text.len());
-        for character in text.chars() {
-            match character {
-                '…' => ascii.push_str("..."),
-                '–' | '—' => ascii.push('-'),
-                '‘' | '’' => ascii.push('\''),
-                '“' | '”' => ascii.push('"'),
-                character if character.is_ascii() => ascii.push(character),
-                _ => ascii.push('?'),
-            }
-        }
-        ascii
-    }
-
-    fn mark(self, model: &Model, mark: Mark) -> (Tone, String) {
-        let (tone, unicode, ascii) = match mark {
-            Mark::Waiting => (Tone::Faint, '·', '.'),
-            Mark::Running => {
-                let tick = usize::try_from(model.now.as_millis() / 125).unwrap_or(0);
-                let unicode = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
-                (Tone::Strong, unicode[tick % 10], ['|', '/', '-', '\\'][tick % 4])
-            }
-            Mark::Done => (Tone::Good, '✔', '+'),
-            Mark::Skipped => (Tone::Faint, '–', '-'),
-            Mark::Failed => (Tone::Bad, '✘', 'x'),
-            Mark::Interrupted => (Tone::Warning, '!', '!'),
-        };
-        (tone, if self.unicode { unicode } else { ascii }.to_string())
-    }
-
-    /// A line: parts from the left, cut where they meet what stands at the right.
-    fn row(self, parts: &[(Tone, &str)], right: &str, width: usize) -> String {
-        let tail = if self.unicode { "…" } else { "..." };
-        let right = self.clean(right);
-        let taken = measure_text_width(&right) + 2;
-        let (right, mut room) = match width.checked_sub(taken) {
-            Some(room) if !right.is_empty() => (right, room),
-            _ => (String::new(), width),
-        };
-        let mut line = String::new();
-        for (tone, text) in parts {
-            let text = self.clean_part(text);
-            let tail = if tail.chars().count() <= room { tail } else { "" };
-            let cut = truncate_str(&text, room, tail);
-            line.push_str(&self.paint(*tone, &cut));
-            room -= measure_text_width(&cut).min(room);
-            if cut != text {
-                break;
-            }
-        }
-        if !right.is_empty() {
-            line.push_str(&" ".repeat(room + 2));
-            line.push_str(&self.paint(Tone::Faint, &right));
-        }
-        line
-    }
-
-    /// As [`Style::clean`], but what separates it from the next part stays.
-    fn clean_part(self, text: &str) -> String {
-        let end = text.trim_end();
-        format!("{}{}", self.clean(end), " ".repeat(text.len() - end.len()))
-    }
+        Mark::Done => (Tone::Good, '✔', '+'),
+        Mark::Skipped => (Tone::Faint, '–', '-'),
+        Mark::Failed => (Tone::Bad, '✘', 'x'),
+        Mark::Interrupted => (Tone::Warning, '!', '!'),
+    };
+    (tone, if style.unicode { unicode } else { ascii }.to_string())
 }
 
 /// What is drawn anew again and again, below what stays: the running step, both nodes, what is still to come.
@@ -160,7 +84,7 @@ fn columns(width: usize) -> usize {
 }
 
 fn step_row(model: &Model, step: &Step, width: usize, style: Style) -> String {
-    let (tone, mark) = style.mark(model, step.mark);
+    let (tone, sign) = mark(model, step.mark, style);
     let right = match step.mark {
         Mark::Waiting | Mark::Skipped => String::new(),
         Mark::Running => words::duration(model.now.saturating_sub(step.since).as_secs_f64().floor()),
@@ -178,7 +102,7 @@ fn step_row(model: &Model, step: &Step, width: usize, style: Style) -> String {
     };
     let number = format!("  {:>2}  ", step.number);
     let parts =
-        [(tone, format!(" {mark}").as_str()), (Tone::Faint, &number), (title, &step.title), (Tone::Faint, &takes)]
+        [(tone, format!(" {sign}").as_str()), (Tone::Faint, &number), (title, &step.title), (Tone::Faint, &takes)]
             .map(|(tone, text)| (tone, text.to_owned()));
     let parts: Vec<(Tone, &str)> = parts.iter().map(|(tone, text)| (*tone, text.as_str())).collect();
     style.row(&parts, &right, width)
@@ -296,11 +220,11 @@ pub(super) fn stays(model: &Model, said: &[Said], width: usize, style: Style) ->
                 let Some(step) = model.steps.get(*index) else { continue };
                 lines.push(step_row(model, step, width, style));
                 for (tone, text) in &step.remarks {
-                    lines.extend(wrap(*tone, text, 7, 2, width, style));
+                    lines.extend(style.wrap(*tone, text, 7, 2, width));
                 }
             }
-            Said::Text(tone, text) => lines.extend(wrap(*tone, text, 0, 2, width, style)),
-            Said::Field(text) => lines.extend(wrap(Tone::Plain, text, 0, FIELD, width, style)),
+            Said::Text(tone, text) => lines.extend(style.wrap(*tone, text, 0, 2, width)),
+            Said::Field(text) => lines.extend(style.wrap(Tone::Plain, text, 0, FIELD, width)),
             Said::Verbatim(tone, text) => lines.push(style.paint(*tone, &style.clean(text))),
             Said::Times => lines.extend(times(model, width, style)),
             Said::Gap => lines.push(String::new()),
@@ -309,36 +233,18 @@ pub(super) fn stays(model: &Model, said: &[Said], width: usize, style: Style) ->
     lines
 }
 
-/// A sentence on as many lines as it needs, those after the first `hang` further in.
-fn wrap(tone: Tone, text: &str, indent: usize, hang: usize, width: usize, style: Style) -> Vec<String> {
-    let text = style.clean(text);
-    let mut lines = Vec::new();
-    let mut line = " ".repeat(indent);
-    for (index, word) in text.split(' ').enumerate() {
-        if index > 0 && measure_text_width(&line) + 1 + measure_text_width(word) > width {
-            let next = " ".repeat(indent + hang);
-            lines.push(std::mem::replace(&mut line, next));
-        } else if index > 0 {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.push(line);
-    lines.iter().map(|line| style.paint(tone, line)).collect()
-}
-
 /// Time per step, in two columns where they fit: the end of a run should be one screen.
 fn times(model: &Model, width: usize, style: Style) -> Vec<String> {
     let over: Vec<&Step> = model.steps.iter().filter(|step| step.mark != Mark::Waiting).collect();
     let id = over.iter().map(|step| measure_text_width(&step.id)).max().unwrap_or(0);
     let cell = |step: &Step| {
-        let (tone, mark) = style.mark(model, step.mark);
+        let (tone, sign) = mark(model, step.mark, style);
         let time = match step.mark {
             Mark::Skipped => "skipped".to_owned(),
             _ => words::duration(step.seconds),
         };
         let id = style.clean_part(&format!("  {:id$}", step.id));
-        format!(" {}{id}  {}", style.paint(tone, &mark), style.paint(Tone::Faint, &format!("{time:>12}")))
+        format!(" {}{id}  {}", style.paint(tone, &sign), style.paint(Tone::Faint, &format!("{time:>12}")))
     };
     let columns = if 2 * (id + 18) + 2 <= width && over.len() > 4 { 2 } else { 1 };
     let rows = over.len().div_ceil(columns);

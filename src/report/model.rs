@@ -4,28 +4,8 @@ use std::time::Duration;
 
 use crate::action::{Progress, Risk};
 use crate::event::{Event, Failure};
+use crate::report::style::Tone;
 use crate::report::words;
-
-/// How a text is meant; what it looks like is the style's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
-    Plain,
-    Strong,
-    Faint,
-    Good,
-    Warning,
-    Bad,
-}
-
-impl From<Risk> for Tone {
-    fn from(risk: Risk) -> Tone {
-        match risk {
-            Risk::None => Tone::Plain,
-            Risk::RestartsCluster | Risk::Reboots => Tone::Warning,
-            Risk::DestroysData => Tone::Bad,
-        }
-    }
-}
 
 /// Where a step stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

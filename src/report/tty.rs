@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use console::{Term, measure_text_width};
 
 use crate::event::{Event, Sink};
-use crate::report::frame::{Style, frame, stays};
+use crate::report::frame::{frame, stays};
 use crate::report::model::Model;
+use crate::report::style::Style;
 
 /// Time between two drawings.
 const TICK: Duration = Duration::from_millis(100);

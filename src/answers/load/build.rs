@@ -93,6 +93,10 @@ impl Reader<'_> {
                 let at = file.entry("nodes").map_or(file.at, |entry| entry.at);
                 let message = format!("lists {}; a pair is exactly two nodes", items.len());
                 self.problem(at, "nodes", message);
+                // The second can be asked for.
+                if let (0 | 1, Some(problem)) = (items.len(), self.problems.last_mut()) {
+                    problem.missing = true;
+                }
             }
             for (n, item) in items.iter().enumerate() {
                 let node = self.mapping(item, item.at, format!("nodes[{n}]"), "nodes[]");

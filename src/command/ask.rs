@@ -1,0 +1,261 @@
+//! `hapair` on a terminal, and `hapair ask`: the wizard, the last look before the first change, the install.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use crate::answers::load::{LoadError, Secrets};
+use crate::cancel::Cancel;
+use crate::command::{install, say};
+use crate::node::quote;
+use crate::report::style::Tone;
+use crate::setup::{Places, Setup};
+use crate::step::Catalog;
+use crate::wizard::asker::Asker;
+use crate::wizard::draft::Draft;
+use crate::wizard::machines::{Machines, Real};
+use crate::wizard::question::{Check, Kind, Question};
+use crate::wizard::review::Review;
+use crate::wizard::terminal::Terminal;
+use crate::wizard::{Wizard, terminal};
+use crate::{exit, report};
+
+/// What is to be done with the answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Only write them.
+    Save,
+    /// Show what will be done, ask once more, install.
+    Install,
+}
+
+/// Asks on this terminal. `file`: answers that may be half-written; where they are to be kept.
+///
+/// # Errors
+/// When the file can't be read or written, is wrong, or names a machine that can't be reached.
+pub fn run(file: Option<&Path>, places: &Places, then: Then) -> Result<u8> {
+    let draft = begin(file)?;
+    if !terminal::here() {
+        if then == Then::Save && draft.load().is_ok() {
+            say("hapair: the answers are complete; there is nothing to ask");
+            return Ok(exit::DONE);
+        }
+        say(&missing(&draft, file));
+        return Ok(exit::ANSWERS);
+    }
+    let cancel = Cancel::listen_at_once()?;
+    let mut terminal = Terminal::new();
+    let mut machines = Real::new(places.clone())?;
+    match wizard(&mut terminal, &mut machines, file, draft, places, then, &cancel) {
+        Err(error) if error.is::<crate::wizard::asker::Interrupted>() => {
+            terminal::restore();
+            say("hapair: left; nothing was changed");
+            Ok(exit::INTERRUPTED)
+        }
+        other => other,
+    }
+}
+
+/// What is given already. A wrong value is an error here and not a question.
+fn begin(file: Option<&Path>) -> Result<Draft> {
+    let Some(path) = file else { return Ok(Draft::new("", PathBuf::from("."))) };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(LoadError::Io(path.to_owned(), error).into()),
+    };
+    let base = path.parent().unwrap_or(Path::new(".")).to_owned();
+    let draft = Draft::new(text, base);
+    if let Err(mut problems) = draft.load() {
+        problems.list.retain(|problem| !problem.missing && !problem.message.contains("file is empty"));
+        problems.file = path.to_owned();
+        if !problems.list.is_empty() {
+            return Err(LoadError::Problems(problems).into());
+        }
+    }
+    Ok(draft)
+}
+
+/// The list of what would have to be asked.
+fn missing(draft: &Draft, file: Option<&Path>) -> String {
+    let draft = if draft.text().trim().is_empty() { Draft::new("{}", draft.base.clone()) } else { draft.clone() };
+    let mut text = "hapair: there is no terminal to ask on, and answers are missing:\n".to_owned();
+    for problem in draft.problems().iter().filter(|problem| problem.missing) {
+        text.push_str(&format!("  {}: {}\n", problem.path, problem.message.trim_start_matches("is missing: ")));
+    }
+    let file = file.map_or_else(|| "FILE".to_owned(), |file| file.display().to_string());
+    text.push_str(&format!(
+        "Give them in an answers file (`hapair schema` describes it) and run: hapair install --answers {file}"
+    ));
+    text
+}
+
+/// The wizard with any asker and any machines.
+///
+/// # Errors
+/// As [`run`]; [`crate::wizard::asker::Interrupted`].
+pub fn wizard(
+    asker: &mut dyn Asker,
+    machines: &mut dyn Machines,
+    file: Option<&Path>,
+    draft: Draft,
+    places: &Places,
+    then: Then,
+    cancel: &Cancel,
+) -> Result<u8> {
+    let catalog = Catalog::load(places.steps_dir.as_deref())?;
+    asker.say(
+        Tone::Strong,
+        &format!("hapair {}: two machines become a high-availability pair", env!("CARGO_PKG_VERSION")),
+    );
+    asker.say(Tone::Faint, "Nothing is changed before you have seen all of it and said so. Ctrl-C leaves at any time.");
+    if places.lab {
+        asker.say(
+            Tone::Warning,
+            "These are throw-away machines without a hypervisor: a small service stands in for each virtual machine.",
+        );
+    }
+    let mut draft = draft;
+    // The screen is free for another asker between the parts.
+    let mut wizard = Wizard::new(asker, machines, &catalog, places.lab, std::mem::take(&mut draft));
+    loop {
+        wizard.ask()?;
+        let Some(file) = file.map(Path::to_owned).or_else(|| wizard.draft.get("@file").map(PathBuf::from)) else {
+            let question = where_to(&wizard.draft);
+            wizard.put(&question)?;
+            continue;
+        };
+        if then == Then::Save {
+            save(&wizard.draft, &file)?;
+            wizard.asker().say(Tone::Good, &format!("The answers are in {}, for you alone.", file.display()));
+            wizard.asker().say(Tone::Plain, &format!("Install with: {}", command("install", &file, places)));
+            return Ok(exit::DONE);
+        }
+        let loaded = wizard.draft.load().map_err(LoadError::Problems)?;
+        let mut setup = Setup::of(loaded.answers, places.clone())?;
+        setup.warnings = loaded.warnings;
+        let mut review = None;
+        wizard.asker().busy("looking at both machines with the whole plan", &mut || {
+            review = Some(Review::of(&setup)?);
+            Ok(())
+        })?;
+        let Some(review) = review else { continue };
+        let (width, style) = wizard.asker().page();
+        wizard.asker().show(&review.lines(&setup, width, style));
+        let free = review.refusals.is_empty();
+        let items: &[&str] = if free {
+            &["Install", "Save the answers and quit", "Back"]
+        } else {
+            &["Look again", "Save the answers and quit", "Back"]
+        };
+        let text = if free { "Shall it be done?" } else { "It can't be done as it stands." };
+        match wizard.asker().menu(text, items)? {
+            Some(0) if free => {
+                save(&wizard.draft, &file)?;
+                wizard.asker().say(Tone::Faint, &format!("The answers are in {}.", file.display()));
+                return go(&file, places, cancel);
+            }
+            Some(0) => {}
+            Some(1) => {
+                save(&wizard.draft, &file)?;
+                wizard.asker().say(Tone::Good, &format!("The answers are in {}, for you alone.", file.display()));
+                wizard.asker().say(Tone::Plain, &format!("Install with: {}", command("install", &file, places)));
+                return Ok(exit::DONE);
+            }
+            _ => {
+                if !wizard.back() {
+                    wizard.asker().say(Tone::Faint, "Nothing was asked; change the answers file itself.");
+                }
+            }
+        }
+    }
+}
+
+/// Where the answers are kept.
+fn where_to(draft: &Draft) -> Question {
+    let cluster = draft.get("cluster").unwrap_or_default();
+    let default = (1..).map(|n| if n == 1 { format!("{cluster}.yaml") } else { format!("{cluster}-{n}.yaml") });
+    let default = default.take(100).find(|name| !Path::new(name).exists());
+    let check: Check = Arc::new(|typed: &str| {
+        let path = Path::new(typed);
+        if path.exists() {
+            return Err(format!(
+                "{typed} is there already; take another name, or begin with `hapair ask --answers {typed}`."
+            ));
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(format!("there is no folder {}", folder.display()));
+        }
+        Ok(vec![("@file".to_owned(), typed.to_owned())])
+    });
+    let question =
+        Question::new("@file", "The answers", "In which file are the answers kept?", Kind::Text { default, check });
+    question.because((
+        "With this file the same install runs unattended, goes on where it stopped, and is checked later.".to_owned(),
+        "It is written before the first change, and only you can read it (mode 0600).".to_owned(),
+    ))
+}
+
+/// Writes the answers, and secrets that have files of their own, for nobody else to read.
+fn save(draft: &Draft, file: &Path) -> Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    for (name, secret) in &draft.files {
+        write(&folder.join(name), format!("{}\n", secret.reveal()).as_bytes())?;
+    }
+    let mut text = draft.text().to_owned();
+    if !text.starts_with('#') && !file.exists() {
+        text.insert_str(0, "# Answers for hapair; `hapair schema` and docs/answers.md describe the keys. What is not here has its default.\n");
+    }
+    write(file, text.as_bytes())
+}
+
+/// The whole file or the old one, mode 0600, on disk when this returns.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let whole = || -> std::io::Result<()> {
+        let new = PathBuf::from(format!("{}.new", path.display()));
+        let _ = std::fs::remove_file(&new);
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)
+    };
+    whole().with_context(|| format!("writing {}", path.display()))
+}
+
+/// The install, as `hapair install --answers FILE` does it.
+fn go(file: &Path, places: &Places, cancel: &Cancel) -> Result<u8> {
+    let setup = Setup::load(file, places.clone(), Secrets::Resolve)?;
+    cancel.patient();
+    let run = install::Run {
+        command: "install".to_owned(),
+        steps: None,
+        format: report::Format::Text,
+        cancel,
+        resume: command("install", file, places),
+    };
+    install::run(&setup, &run).map(|outcome| outcome.code)
+}
+
+/// A command line with these answers and the same places.
+fn command(name: &str, file: &Path, places: &Places) -> String {
+    let mut words = vec!["hapair".to_owned(), name.to_owned(), "--answers".to_owned(), file.display().to_string()];
+    for (option, value) in [
+        ("--state-dir", &places.state_dir),
+        ("--steps-dir", &places.steps_dir),
+        ("--templates-dir", &places.templates_dir),
+        ("--identity", &places.identity),
+        ("--ssh-config", &places.ssh_config),
+    ] {
+        if let Some(value) = value {
+            words.extend([option.to_owned(), value.display().to_string()]);
+        }
+    }
+    if places.lab {
+        words.push("--lab".to_owned());
+    }
+    quote::line(&words)
+}
