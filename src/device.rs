@@ -221,7 +221,7 @@ pub fn parse(text: &str) -> Device {
 }
 
 /// Some drivers make a serial up: consent by `(null)` or `0000` would name every disk.
-fn names_one_disk(serial: &str) -> bool {
+pub(crate) fn names_one_disk(serial: &str) -> bool {
     let word = serial.to_ascii_lowercase();
     serial.starts_with(|c: char| c.is_ascii_alphanumeric())
         && serial.chars().any(|c| c != '0')

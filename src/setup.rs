@@ -150,7 +150,14 @@ impl Setup {
             let outputs = outputs.map_err(|lost| unreachable(name, &lost))?;
             facts::judge(&outputs).with_context(|| format!("surveying {name}"))
         };
-        let facts = [of(At::First, first)?, of(At::Second, second)?];
+        self.judged([of(At::First, first)?, of(At::Second, second)?])
+    }
+
+    /// What facts that are known already mean for these answers.
+    ///
+    /// # Errors
+    /// A [`Failure`] when a release is not supported (4).
+    pub fn judged(&self, facts: [Facts; 2]) -> Result<Survey> {
         let platform = self.platform(&facts)?;
         let found = self.found(&facts);
         Ok(Survey { facts, platform, found })

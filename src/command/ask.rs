@@ -122,7 +122,7 @@ pub fn wizard(
     // The screen is free for another asker between the parts.
     let mut wizard = Wizard::new(asker, machines, &catalog, places.lab, std::mem::take(&mut draft));
     loop {
-        wizard.ask()?;
+        let facts = wizard.ask()?;
         let Some(file) = file.map(Path::to_owned).or_else(|| wizard.draft.get("@file").map(PathBuf::from)) else {
             let question = where_to(&wizard.draft);
             wizard.put(&question)?;
@@ -139,7 +139,7 @@ pub fn wizard(
         setup.warnings = loaded.warnings;
         let mut review = None;
         wizard.asker().busy("looking at both machines with the whole plan", &mut || {
-            review = Some(Review::of(&setup)?);
+            review = Some(Review::of(&setup, facts.clone())?);
             Ok(())
         })?;
         let Some(review) = review else { continue };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Known;
 use super::question::{Check, Choice, Kind, Question, Values};
-use crate::device::{SMALLEST, bytes};
+use crate::device::{SMALLEST, bytes, names_one_disk};
 use crate::facts::disk::{Content, Disk};
 
 const PART: &str = "Storage";
@@ -43,7 +43,7 @@ fn words(disk: &Disk) -> String {
     if !disk.model.is_empty() {
         words.push_str(&format!(" {}", disk.model));
     }
-    if !disk.serial.is_empty() {
+    if names_one_disk(&disk.serial) {
         words.push_str(&format!(", S/N {}", disk.serial));
     }
     words
@@ -74,7 +74,7 @@ fn choices(known: &Known<'_>, n: usize) -> Vec<Choice> {
     let (mut free, mut held, mut not) = (Vec::new(), Vec::new(), Vec::new());
     for disk in &known.facts[n].disks {
         let names: Vec<String> =
-            std::iter::once(&disk.serial).filter(|s| !s.is_empty()).chain(&disk.by_id).cloned().collect();
+            std::iter::once(&disk.serial).filter(|s| names_one_disk(s)).chain(&disk.by_id).cloned().collect();
         let mut offer = |label: String, device: String, size: u64, content: &Content, uses: &[String]| {
             if let Some(why) = obstacle(disk, size, uses) {
                 return not.push(Choice::not(label, why));

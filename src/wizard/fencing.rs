@@ -115,7 +115,9 @@ fn sbd(known: &Known<'_>) -> Option<Question> {
     let mut choices: Vec<Choice> = left
         .disks
         .iter()
-        .filter(|disk| !disk.serial.is_empty() && right.disks.iter().any(|other| other.serial == disk.serial))
+        .filter(|disk| {
+            crate::device::names_one_disk(&disk.serial) && right.disks.iter().any(|other| other.serial == disk.serial)
+        })
         .filter_map(|disk| Some((disk, disk.by_id.first()?)))
         .map(|(disk, id)| {
             let label = format!("{}, {}, S/N {}, on both", disk.name, crate::device::bytes(disk.bytes), disk.serial);

@@ -29,13 +29,13 @@ pub struct Review {
 }
 
 impl Review {
-    /// Looks at both machines once more, with the whole plan; changes nothing.
+    /// Looks at both machines with the whole plan; changes nothing. `facts`: what the survey found.
     ///
     /// # Errors
     /// When a machine can't be reached or is not supported.
-    pub fn of(setup: &Setup) -> Result<Self> {
+    pub fn of(setup: &Setup, facts: [Facts; 2]) -> Result<Self> {
         let pair = setup.connect(false)?;
-        let survey = setup.survey(&pair)?;
+        let survey = setup.judged(facts)?;
         let secrets = match Secrets::existing(&setup.state)? {
             Some(secrets) => secrets,
             None => Secrets::placeholders(),
