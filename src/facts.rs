@@ -36,6 +36,8 @@ use crate::platform::release_title;
 const FILES: &[&str] = &[
     "/etc/os-release",
     "/etc/lsb-release",
+    "/etc/SuSE-release",
+    "/etc/debian_version",
     "/etc/hosts",
     "/etc/machine-id",
     "/etc/ufw/ufw.conf",
@@ -174,7 +176,12 @@ pub fn judge(outputs: &[Output]) -> Result<Facts> {
     let (files, virt) = (text(0), text(1));
     let file = |path: &str| section(&files, path);
     let line = |path: &str| file(path).trim().to_owned();
-    let os_release = Some(file("/etc/os-release")).filter(|text| !text.is_empty()).unwrap_or(file("/etc/lsb-release"));
+    // os-release came in 2012; before it each distribution had a file of its own.
+    let os_release = ["/etc/os-release", "/etc/lsb-release", "/etc/SuSE-release", "/etc/debian_version"]
+        .map(&file)
+        .into_iter()
+        .find(|text| !text.trim().is_empty())
+        .unwrap_or_default();
     let Some((hostname, kernel)) = kernel::parse(kernel, &file("/proc/drbd")) else {
         let uname = kernel.first().cloned().unwrap_or_default();
         bail!("it does not say which kernel it runs; uname said: {:?} {:?}", uname.line(), uname.errors().trim());

@@ -83,6 +83,24 @@ impl Platform {
         names
     }
 
+    /// Values of this platform that `when` may ask for, beyond messaging and init: group `choices`.
+    pub fn choices(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.groups.get("choices").into_iter().flatten().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Answers that this platform can't carry out, in words, from its group `supports`: there is no step for them, and
+    /// leaving them out in silence would leave a pair without its fencing or its mount.
+    pub fn unsupported(&self, choices: &BTreeMap<String, String>) -> Vec<String> {
+        let Some(supports) = self.groups.get("supports") else { return Vec::new() };
+        let wrong = |(key, values): (&String, &String)| {
+            let value = choices.get(key)?;
+            let known: Vec<&str> = values.split_whitespace().collect();
+            (!known.contains(&value.as_str()))
+                .then(|| format!("{} has no `{key}: {value}`; it has {}", self.id, known.join(" or ")))
+        };
+        supports.iter().filter_map(wrong).collect()
+    }
+
     /// The platform of this id.
     ///
     /// # Errors
@@ -155,7 +173,30 @@ pub fn release_value(text: &str, key: &str) -> Option<String> {
 pub fn release_title(text: &str) -> String {
     release_value(text, "PRETTY_NAME")
         .or_else(|| release_value(text, "DISTRIB_DESCRIPTION"))
+        .or_else(|| {
+            let (_, release, title) = older(text)?;
+            Some(if release.is_empty() { title } else { format!("{title} {release}") })
+        })
         .unwrap_or_else(|| "an unknown release".to_owned())
+}
+
+/// Id, release and title from what a system without os-release and lsb-release has: /etc/debian_version (`5.0.10`,
+/// `lenny/sid`) or /etc/SuSE-release (`openSUSE 11.1 (x86_64)`).
+fn older(text: &str) -> Option<(String, String, String)> {
+    let first = text.lines().find(|line| !line.trim().is_empty())?.trim();
+    if first.contains('=') {
+        return None;
+    }
+    if first.to_lowercase().contains("suse") {
+        let release = first.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+        return Some(("opensuse".to_owned(), release.unwrap_or_default().to_owned(), "openSUSE".to_owned()));
+    }
+    let mut parts = first.split('.');
+    let (major, minor) = (parts.next()?, parts.next().unwrap_or("0"));
+    let numbers = [major, minor].iter().all(|part| part.chars().all(|c| c.is_ascii_digit()) && !part.is_empty());
+    let release = if numbers { format!("{major}.{minor}") } else { String::new() };
+    let known = numbers || first.contains('/');
+    known.then(|| ("debian".to_owned(), release, "Debian GNU/Linux".to_owned()))
 }
 
 /// The platform of a node.
@@ -165,9 +206,11 @@ pub fn release_title(text: &str) -> String {
 pub fn detect<'a>(os_release: &str, platforms: &'a [Platform]) -> Result<&'a Platform, String> {
     let os = release_value(os_release, "ID")
         .or_else(|| release_value(os_release, "DISTRIB_ID").map(|id| id.to_lowercase()))
+        .or_else(|| older(os_release).map(|(id, _, _)| id))
         .unwrap_or_default();
     let release = release_value(os_release, "VERSION_ID")
         .or_else(|| release_value(os_release, "DISTRIB_RELEASE"))
+        .or_else(|| older(os_release).map(|(_, release, _)| release))
         .unwrap_or_default();
     if let Some(found) = platforms.iter().find(|platform| platform.os == os && platform.release == release) {
         return Ok(found);
@@ -180,7 +223,15 @@ pub fn detect<'a>(os_release: &str, platforms: &'a [Platform]) -> Result<&'a Pla
         number(&platform.release).unwrap_or(0).abs_diff(wanted)
     };
     let own = platforms.iter().filter(|platform| platform.os == os).min_by_key(distance);
-    let nearest = own.or_else(|| platforms.iter().filter(related).max_by_key(|platform| number(&platform.release)));
+    // A system is nearer to another of its time than to a later one of its own name.
+    let name = format!("{os}-{release}");
+    let of_its_time = platforms.iter().find(|platform| {
+        let names = platform.groups.get("nearest").and_then(|group| group.get("to"));
+        names.is_some_and(|names| names.split_whitespace().any(|other| other == name))
+    });
+    let nearest = of_its_time
+        .or(own)
+        .or_else(|| platforms.iter().filter(related).max_by_key(|platform| number(&platform.release)));
     let id = if os.is_empty() {
         "ID".to_owned()
     } else {
@@ -226,7 +277,11 @@ mod tests {
         assert_eq!(platforms.len(), 4);
         let keys = |platform: &Platform| -> Vec<String> {
             let groups = platform.groups.iter();
-            groups.flat_map(|(name, group)| group.keys().map(move |key| format!("{name}.{key}"))).collect()
+            groups
+                // What only the platform itself is asked for.
+                .filter(|(name, _)| !["supports", "nearest"].contains(&name.as_str()))
+                .flat_map(|(name, group)| group.keys().map(move |key| format!("{name}.{key}")))
+                .collect()
         };
         for platform in &platforms {
             // A template that names a key must render on every platform.
@@ -264,6 +319,41 @@ mod tests {
             let error = detect(text, &platforms).expect_err("unknown");
             assert!(error.contains(nearest), "{error}");
         }
+    }
+
+    #[test]
+    fn the_releases_that_readers_used_are_told_the_nearest() {
+        let platforms = Platform::load(&texts()).expect("they load");
+        let hardy =
+            "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=8.04\nDISTRIB_CODENAME=hardy\nDISTRIB_DESCRIPTION=\"Ubuntu 8.04\"\n";
+        for (text, title, file) in [
+            (hardy, "Ubuntu 8.04", "ubuntu-8.04"),
+            ("5.0.10\n", "Debian GNU/Linux 5.0", "debian-5.0"),
+            ("openSUSE 11.1 (x86_64)\nVERSION = 11.1\n", "openSUSE 11.1", "opensuse-11.1"),
+        ] {
+            assert_eq!(
+                detect(text, &platforms).expect_err("not supported"),
+                format!(
+                    "{title} is not supported; nearest is ubuntu-7.10; to add a platform: one file steps/platform/{file}.yaml"
+                )
+            );
+        }
+        assert!(detect("trixie/sid\n", &platforms).expect_err("unknown").contains("nearest is debian-13"));
+        assert_eq!(release_title("no such thing\n"), "an unknown release");
+    }
+
+    #[test]
+    fn an_answer_that_a_platform_cannot_carry_out_is_told() {
+        let platforms = Platform::load(&texts()).expect("they load");
+        let choices = |fencing: &str| {
+            BTreeMap::from([("fencing".to_owned(), fencing.to_owned()), ("start".to_owned(), "script".to_owned())])
+        };
+        assert_eq!(platforms[3].unsupported(&choices("ssh")), Vec::<String>::new());
+        assert_eq!(
+            platforms[3].unsupported(&choices("sbd")),
+            ["ubuntu-7.10 has no `fencing: sbd`; it has ipmi or ssh"]
+        );
+        assert_eq!(platforms[0].unsupported(&choices("sbd")), Vec::<String>::new());
     }
 
     #[test]

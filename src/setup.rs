@@ -212,9 +212,19 @@ impl Setup {
     /// The plan for a platform and what was found.
     ///
     /// # Errors
-    /// When a step or template names a variable that is not there.
+    /// A [`Failure`] with exit code 4 when the platform can't carry out an answer; when a step or template names a
+    /// variable that is not there.
     pub fn plan(&self, platform: &Platform, found: &Found, secrets: &Secrets) -> Result<Plan> {
-        Plan::build(&self.catalog, &self.templates, &Source { answers: &self.answers, platform, secrets, found })
+        let source = Source { answers: &self.answers, platform, secrets, found };
+        let each = std::iter::once(None).chain(self.answers.vms.iter().map(Some));
+        let mut wrong: Vec<String> = each.flat_map(|vm| platform.unsupported(&source.choices(vm))).collect();
+        wrong.dedup();
+        if !wrong.is_empty() {
+            return Err(
+                refused(None, wrong.join("; "), "change these in the answers file, or take another platform").into()
+            );
+        }
+        Plan::build(&self.catalog, &self.templates, &source)
     }
 }
 

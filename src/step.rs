@@ -54,6 +54,8 @@ pub const WHEN_KEYS: &[(&str, &[&str])] = &[
     ("platform", &["debian-12", "debian-13", "ubuntu-24.04", "ubuntu-7.10"]),
     ("messaging", &["corosync", "heartbeat"]),
     ("init", &["systemd", "sysv"]),
+    ("drbd_module", &["shipped", "built"]),
+    ("toolstack", &["xl", "xend"]),
     ("hypervisor", &["xen", "kvm", "stand-in"]),
     ("start", &["cluster", "script"]),
     ("layout", &["ocfs2", "drbd-per-vm"]),
@@ -86,6 +88,9 @@ pub struct Step {
     /// Sentences to be shown before the step runs.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// What goes wrong, and what to do then; one symptom each.
+    #[serde(default)]
+    pub trouble: Vec<String>,
     /// How an administrator sees by hand that it worked.
     #[serde(default)]
     pub verify: Option<String>,

@@ -97,6 +97,7 @@ impl Source<'_> {
             ]
             .map(|(key, value)| (key.to_owned(), value.to_owned())),
         );
+        choices.extend(self.platform.choices().map(|(key, value)| (key.to_owned(), value.to_owned())));
         if let Some(vm) = vm {
             choices.insert("image".to_owned(), image(vm).to_owned());
         }

@@ -3,6 +3,8 @@
 //! Debian's package makes Xen the default by itself (`/etc/default/grub.d/xen.cfg`), and step `xen` adds a file of its own
 //! beside it. Here the outcome is read: the menu that `update-grub` wrote.
 
+mod legacy;
+
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,6 +14,8 @@ use super::{Act, Change, Order, Refusal, RefusalKind, Seen, State};
 use crate::node::{At, Cmd};
 
 const MENU: &str = "/boot/grub/grub.cfg";
+/// Of GRUB before its second version.
+const LEGACY_MENU: &str = "/boot/grub/menu.lst";
 const ENVIRONMENT: &str = "/boot/grub/grubenv";
 /// Its fifth byte is 1 when Secure Boot is on.
 const SECURE_BOOT: &str = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
@@ -23,6 +27,18 @@ pub struct BootEntry {
     /// Arguments that Xen must get, such as `dom0_mem=1024M,max:1024M`.
     #[serde(default)]
     pub arguments: String,
+    /// `grub` or `grub-legacy`.
+    #[serde(default = "loader")]
+    pub loader: String,
+}
+
+/// The platform's boot loader.
+pub(super) fn loader() -> String {
+    "{{ platform.boot.loader }}".to_owned()
+}
+
+fn is_legacy(loader: &str) -> bool {
+    loader == "grub-legacy"
 }
 
 /// An entry of GRUB's menu, or a submenu.
@@ -37,12 +53,16 @@ pub struct Entry {
 }
 
 /// The menu and GRUB's environment, in one read.
-pub fn menu_read() -> Cmd {
-    Cmd::read(["cat", MENU, ENVIRONMENT])
+pub fn menu_read(loader: &str) -> Cmd {
+    if is_legacy(loader) { Cmd::read(["cat", LEGACY_MENU]) } else { Cmd::read(["cat", MENU, ENVIRONMENT]) }
 }
 
-/// What GRUB will boot next, from [`menu_read`]; `None` if there is no menu.
-pub fn next_entry(text: &str) -> Option<Entry> {
+/// What the boot loader will boot next, from [`menu_read`]; `None` if there is no menu.
+pub fn next_entry(loader: &str, text: &str) -> Option<Entry> {
+    if is_legacy(loader) { legacy::next_entry(text) } else { next_of_grub(text) }
+}
+
+fn next_of_grub(text: &str) -> Option<Entry> {
     let mut root = menu(text);
     if root.entries.is_empty() {
         return None;
@@ -118,7 +138,7 @@ impl Act for BootEntry {
     }
 
     fn reads(&self, _at: At) -> Vec<Cmd> {
-        vec![menu_read(), Cmd::read(["od", "-An", "-tu1", "-j4", "-N1", SECURE_BOOT])]
+        vec![menu_read(&self.loader), Cmd::read(["od", "-An", "-tu1", "-j4", "-N1", SECURE_BOOT])]
     }
 
     fn judge(&self, at: At, seen: &Seen<'_>) -> State {
@@ -130,11 +150,13 @@ impl Act for BootEntry {
                 "switch Secure Boot off in the node's firmware setup",
             );
         }
-        let Some(entry) = next_entry(&seen.get(at, 0).text()) else {
+        let Some(entry) = next_entry(&self.loader, &seen.get(at, 0).text()) else {
+            let (menu, packages) =
+                if is_legacy(&self.loader) { (LEGACY_MENU, "grub") } else { (MENU, "grub-pc or grub-efi-amd64") };
             return Refusal::state(
                 RefusalKind::Preflight,
-                format!("there is no {MENU}: this node is not booted by GRUB, and Xen needs it"),
-                "install grub-pc or grub-efi-amd64, and let it boot the node",
+                format!("there is no {menu}, or nothing in it: this node is not booted by GRUB, and Xen needs it"),
+                format!("install {packages}, and let it boot the node"),
             );
         };
         let Some(has) = &entry.xen else {
@@ -152,7 +174,12 @@ impl Act for BootEntry {
     }
 
     fn orders(&self, at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {
-        Ok(vec![Order::new(at, Cmd::write(["update-grub"]).timeout(Duration::from_secs(600)))])
+        let cmd = if is_legacy(&self.loader) {
+            Cmd::write_sh(legacy::SET, [LEGACY_MENU, &self.arguments])
+        } else {
+            Cmd::write(["update-grub"])
+        };
+        Ok(vec![Order::new(at, cmd.timeout(Duration::from_secs(600)))])
     }
 }
 
@@ -214,13 +241,13 @@ submenu 'Advanced options for Debian GNU/Linux (with Xen hypervisor)' $menuentry
     const NATIVE: &str = "set default=\"Debian GNU/Linux, with Xen hypervisor\"";
 
     fn booted(change: &str) -> (String, bool) {
-        let entry = next_entry(&GRUB.replace(NATIVE, change)).expect("an entry");
+        let entry = next_of_grub(&GRUB.replace(NATIVE, change)).expect("an entry");
         (entry.title, entry.xen.is_some())
     }
 
     fn judge(menu: &str, secure: &str) -> State {
         let outputs = [menu, secure].map(|text| Output { stdout: text.as_bytes().to_vec(), ..Output::default() });
-        let action = BootEntry { arguments: "dom0_mem=1024M,max:1024M".to_owned() };
+        let action = BootEntry { arguments: "dom0_mem=1024M,max:1024M".to_owned(), loader: "grub".to_owned() };
         action.judge(At::First, &Seen { outputs: [&outputs, &[]], memory: &Memory::default() })
     }
 
@@ -233,13 +260,13 @@ submenu 'Advanced options for Debian GNU/Linux (with Xen hypervisor)' $menuentry
         assert_eq!(booted("set default=\"gone\"").0, "Debian GNU/Linux");
         assert_eq!(booted("set default=\"3>0>0\"").0, "Debian GNU/Linux, with Xen 4.17-amd64 and Linux 6.1.0-56-amd64");
         assert!(!booted("set default=\"1>0\"").1);
-        assert_eq!(next_entry(""), None);
+        assert_eq!(next_of_grub(""), None);
     }
 
     #[test]
     fn what_was_saved_counts() {
         let saved = GRUB.replace(NATIVE, "set default=\"${saved_entry}\"");
-        let xen = |text: String| next_entry(&text).is_some_and(|entry| entry.xen.is_some());
+        let xen = |text: String| next_of_grub(&text).is_some_and(|entry| entry.xen.is_some());
         assert!(!xen(saved.clone()));
         assert!(xen(saved + "# GRUB Environment Block\nsaved_entry=2\n####"));
         // grub-reboot: once, whatever the default is.

@@ -13,6 +13,8 @@ use crate::node::{At, Cmd};
 const MAKE: &str = r#"
 set -eu
 path=$1 mib=$2 guard=$3 source=$4
+# truncate came with coreutils 7.0.
+grow() { truncate -s "${mib}M" "$new" 2>/dev/null || dd if=/dev/null of="$new" bs=1M seek="$mib" count=0 2>/dev/null; }
 grep -qF " $guard ocfs2 " /proc/mounts || { echo "$guard is not mounted: $path was not made" >&2; exit 1; }
 # The guest's data, from here on: whatever lies there is left alone.
 [ ! -e "$path" ] || exit 0
@@ -21,11 +23,11 @@ new=$path.hapair-new
 trap 'rm -f "$new"' EXIT
 rm -f "$new"
 if [ -n "$source" ]; then
-    cp --sparse=always --no-preserve=all -- "$source" "$new"
+    cp --sparse=always -- "$source" "$new"
     # Grown to the size that was asked for, never cut.
-    [ "$(stat -c %s "$new")" -ge $((mib * 1048576)) ] || truncate -s "${mib}M" "$new"
+    [ "$(stat -c %s "$new")" -ge $((mib * 1048576)) ] || grow
 else
-    truncate -s "${mib}M" "$new"
+    grow
 fi
 chmod 600 "$new"
 sync "$new"

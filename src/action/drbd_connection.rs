@@ -37,7 +37,10 @@ exit $code
 
 // `drbdadm -d adjust` prints what `drbdadm adjust` would run: nothing, when the kernel has all that the files say.
 const READ: &str = r#"
-sha256sum "$@" 2>/dev/null
+# sha256sum came with coreutils 6.0.
+sum=sha256sum
+command -v sha256sum >/dev/null || sum=sha1sum
+"$sum" "$@" 2>/dev/null
 "#;
 const PENDING: &str = r#"
 [ -r /proc/drbd ] && command -v drbdadm >/dev/null 2>&1 || exit 0
@@ -73,7 +76,7 @@ impl DrbdConnection {
                 (Some(a), Some(b)) => {
                     let short = |s: &str| s.get(..12).unwrap_or(s).to_owned();
                     return Some(format!(
-                        "{file} is not the same on {} (sha256 {}...) and {} ({}...)",
+                        "{file} is not the same on {} (checksum {}...) and {} ({}...)",
                         self.node(At::First),
                         short(a),
                         self.node(At::Second),

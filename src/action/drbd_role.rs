@@ -72,7 +72,11 @@ impl Act for DrbdRole {
             limit: Duration::from_secs(30),
             every: Duration::from_secs(1),
             reboots: false,
-            shell: format!("drbdadm role {} | grep -q ^Primary", self.resource),
+            // `drbdadm role` is `drbdadm state` in 8.0.
+            shell: format!(
+                "{{ drbdadm role {0} 2>/dev/null || drbdadm state {0}; }} | grep -q ^Primary",
+                self.resource
+            ),
         })
     }
 }

@@ -94,6 +94,17 @@ impl Super {
     }
 }
 
+impl Super {
+    /// The rest of an mkfs that was interrupted. Where the tools take no UUID it is the label that tells: nothing is
+    /// mounted before it is noted as made.
+    fn half_made(&self, label: &str) -> bool {
+        match self.making.as_deref() {
+            Some("unknown") => self.made.as_ref() != Some(&self.uuid) && self.label == label,
+            making => making == Some(self.uuid.as_str()),
+        }
+    }
+}
+
 fn plain(uuid: &str) -> String {
     uuid.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_uppercase()
 }
@@ -223,7 +234,8 @@ impl Act for Filesystem {
             return State::Unknown("ocfs2-tools is not installed yet".into());
         }
         let own = ocfs2 && (s.label == self.label || s.made.as_deref().is_some_and(|made| made == s.uuid));
-        if own && !(interrupted && s.making.as_deref() == Some(s.uuid.as_str())) {
+        let half = s.half_made(&self.label);
+        if own && !(interrupted && half) {
             return self.judge_ocfs2(node, &s);
         }
         if !d.uses.is_empty() {
@@ -233,8 +245,7 @@ impl Act for Filesystem {
                 "free it, then continue; hapair never takes a device that is in use",
             );
         }
-        let other = d.signatures.iter().any(|sig| sig.kind != "ocfs2")
-            || (ocfs2 && s.making.as_deref() != Some(s.uuid.as_str()));
+        let other = d.signatures.iter().any(|sig| sig.kind != "ocfs2") || (ocfs2 && !half);
         let rest = d.head || (!s.erased && (d.middle || d.tail));
         if other || (rest && !interrupted) {
             let what = format!("{} on {node} ({}) holds {}", self.device, bytes(d.size), d.content());

@@ -37,7 +37,17 @@ if [ -d "/sys/module/$1" ]; then
 	[ -r "/sys/module/$1/version" ] && read -r version <"/sys/module/$1/version" && printf 'version=%s\n' "$version"
 else
 	printf 'version=%s\n' "$(modinfo -F version "$1" 2>/dev/null)"
-	modprobe -n -q "$1" 2>/dev/null && echo there=yes
+	# A module that was compiled for another kernel lies in that one's folder, or is refused by this one.
+	built=$(modinfo -F vermagic "$1" 2>/dev/null)
+	case ${built%% *} in
+	'' | "$release") modprobe -n -q "$1" 2>/dev/null && echo there=yes ;;
+	*) printf 'other=%s\n' "${built%% *}" ;;
+	esac
+	for file in /lib/modules/*/kernel/drivers/block/"$1".ko; do
+		[ -e "$file" ] || continue
+		file=${file#/lib/modules/}
+		[ "${file%%/*}" = "$release" ] || printf 'other=%s\n' "${file%%/*}"
+	done
 fi
 if [ "$2" = systemd ]; then file=/etc/modules-load.d/$1.conf; else file=/etc/modules; fi
 [ -r "$file" ] && while read -r line _; do [ "$line" = "$1" ] && echo boot=yes; done <"$file"
@@ -73,10 +83,12 @@ impl Act for KernelModule {
         let release = value("release=").unwrap_or("?");
         let loaded = value("loaded=").is_some();
         if !loaded && value("there=").is_none() {
+            let other = value("other=").map(|kernel| format!("; there is one for {kernel}, which does not run"));
+            let other = other.unwrap_or_default();
             if self.built == "true" {
-                return State::Unknown(format!("the module {} is not built yet", self.name));
+                return State::Unknown(format!("the module {} is not built yet for {release}{other}", self.name));
             }
-            let what = format!("the running kernel {release} has no module {}", self.name);
+            let what = format!("the running kernel {release} has no module {}{other}", self.name);
             return if release.contains("cloud") {
                 Refusal::state(
                     RefusalKind::Preflight,
@@ -146,6 +158,10 @@ mod tests {
         let State::Refused(r) = judge("release=6.1.0-56-cloud-amd64\nversion=\n", "") else { panic!("not refused") };
         assert!(r.what.contains("clouds") && r.next.contains("linux-image-amd64"));
         assert!(matches!(judge("release=2.6.22-14-xen\nversion=\n", "true"), State::Unknown(_)));
+        let other = judge("release=2.6.22-14-xen\nversion=\nother=2.6.22-14-generic\n", "true");
+        assert!(
+            matches!(other, State::Unknown(why) if why.ends_with("for 2.6.22-14-xen; there is one for 2.6.22-14-generic, which does not run"))
+        );
         assert!(
             matches!(judge("release=6.1.0\nloaded=yes\nversion=9.2.2\nboot=yes\n", ""), State::Refused(r) if r.what.contains("9.2.2"))
         );

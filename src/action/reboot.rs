@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::boot_entry::{menu_read, next_entry};
+use super::boot_entry::{loader, menu_read, next_entry};
 use super::{Act, Change, Order, Refusal, RefusalKind, Risk, Seen, Settle, State};
 use crate::node::{At, Cmd};
 
@@ -29,6 +29,9 @@ pub struct Reboot {
     /// `systemd` or `sysv`.
     #[serde(default = "init")]
     pub init: String,
+    /// `grub` or `grub-legacy`.
+    #[serde(default = "loader")]
+    pub loader: String,
 }
 
 fn init() -> String {
@@ -44,7 +47,7 @@ impl Act for Reboot {
         vec![
             Cmd::read(["cat", "/sys/hypervisor/type", "/proc/xen/capabilities"]),
             Cmd::read(["cat", "/proc/sys/kernel/random/boot_id"]),
-            menu_read(),
+            menu_read(&self.loader),
         ]
     }
 
@@ -62,7 +65,7 @@ impl Act for Reboot {
             );
         }
         let boot_id = seen.get(at, 1).line();
-        let entry = next_entry(&seen.get(at, 2).text());
+        let entry = next_entry(&self.loader, &seen.get(at, 2).text());
         if let Some(before) = &seen.memory.boot_before[at.index()] {
             if *before == boot_id {
                 return State::drift("wait for it to go down");
@@ -84,8 +87,6 @@ impl Act for Reboot {
             Some(entry) => {
                 State::Unknown(format!("Xen is not yet what GRUB boots (it is {:?}); step xen does that", entry.title))
             }
-            // GRUB's first version has another menu, which is not read here.
-            None if self.init == "sysv" => State::Drift(Change::new(self.title()).risk(Risk::Reboots)),
             None => State::Unknown("GRUB has no menu".to_owned()),
         }
     }
@@ -117,7 +118,7 @@ mod tests {
         let outputs =
             [hypervisor, "new\n", menu].map(|text| Output { stdout: text.as_bytes().to_vec(), ..Output::default() });
         let memory = Memory { boot_before: [before.map(str::to_owned), None], ..Memory::default() };
-        let reboot = Reboot { into: Into::Xen, init: "systemd".to_owned() };
+        let reboot = Reboot { into: Into::Xen, init: "systemd".to_owned(), loader: "grub".to_owned() };
         reboot.judge(At::First, &Seen { outputs: [&outputs, &[]], memory: &memory })
     }
 

@@ -19,8 +19,10 @@ const SYSTEMCTL: &str = r#"systemctl "$1" "$2" || {
 /// `$1` service: its script's answer, and its start links.
 const SYSV_LOOK: &str = r#"[ -x "/etc/init.d/$1" ] || { echo script=no; exit 0; }
 echo script=yes
-for link in /etc/rc[2345].d/S[0-9][0-9]"$1"; do
-    [ ! -e "$link" ] || echo enabled=yes
+for link in /etc/rc[0-6].d/[SK][0-9][0-9]"$1"; do
+    [ -e "$link" ] || continue
+    echo "link=${link#/etc/rc}"
+    case $link in /etc/rc[2345].d/S*) echo enabled=yes ;; esac
 done
 "/etc/init.d/$1" status >/dev/null 2>&1 </dev/null
 echo "status=$?""#;
@@ -86,15 +88,33 @@ impl Service {
         self.init == "sysv"
     }
 
+    /// Boot links as they must be, like `2.d/S72`, in order; empty when any will do.
+    fn wanted_links(&self) -> Vec<String> {
+        let mut links = Vec::new();
+        for part in self.links.split(" .") {
+            let words: Vec<&str> = part.split_whitespace().collect();
+            let [kind, number, levels @ ..] = words.as_slice() else { continue };
+            let letter = if *kind == "start" { 'S' } else { 'K' };
+            links.extend(levels.iter().map(|level| format!("{level}.d/{letter}{number}")));
+        }
+        links.sort();
+        links
+    }
+
     fn is(&self, text: &str) -> Is {
         let value = |key: &str| {
             text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap_or_default().to_owned()
         };
         if self.is_sysv() {
             let active = value("status") == "0";
+            let wanted = self.wanted_links();
+            let mut links: Vec<&str> =
+                text.lines().filter_map(|line| line.strip_prefix("link=")?.strip_suffix(self.name.as_str())).collect();
+            links.sort_unstable();
             return Is {
                 known: value("script") == "yes",
-                enabled: value("enabled") == "yes",
+                // With numbers of our own the package's links are as good as none: they start it too early or too late.
+                enabled: value("enabled") == "yes" && (wanted.is_empty() || links == wanted),
                 active,
                 masked: false,
                 word: if active { "running" } else { "not running" }.to_owned(),
@@ -311,11 +331,16 @@ mod tests {
     #[test]
     fn init_scripts_have_links() {
         let o2cb = service("{name: o2cb, enabled: true, active: true, init: sysv, links: start 60 2 3 4 5 .}");
-        assert_eq!(seen(&o2cb, "script=yes\nenabled=yes\nenabled=yes\nstatus=0\n").0, State::Satisfied);
         let (state, orders) = seen(&o2cb, "script=yes\nstatus=3\n");
         assert_eq!(state, State::drift("let o2cb start at boot, start o2cb (it is not running)"));
         assert_eq!(orders, ["5 .", "o2cb start"]);
         assert!(matches!(seen(&o2cb, "script=no\n").0, State::Unknown(_)));
+        let links = |number: &str| {
+            let link = |level: &str| format!("link={level}.d/S{number}o2cb\nenabled=yes\n");
+            format!("script=yes\n{}status=0\n", ["2", "3", "4", "5"].map(link).concat())
+        };
+        assert_eq!(seen(&o2cb, &links("60")).0, State::Satisfied);
+        assert_eq!(seen(&o2cb, &links("20")).0, State::drift("let o2cb start at boot"));
     }
 
     #[test]

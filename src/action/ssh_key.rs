@@ -10,19 +10,19 @@ use crate::node::{At, Cmd};
 pub const SSH: &str = "/root/.ssh";
 
 /// The public half, from the private key itself: the file beside it may be missing or another one's.
-const PUBLIC: &str = r#"key=$1/id_ed25519
+const PUBLIC: &str = r#"key=$1/id_$2
 [ -e "$key" ] || exit 3
 exec ssh-keygen -y -P '' -f "$key" </dev/null"#;
 
-/// A key appears whole or not at all, and a link does not overwrite. `$1` folder, `$2` comment.
+/// A key appears whole or not at all, and a link does not overwrite. `$1` folder, `$2` comment, `$3` kind.
 const MAKE: &str = r#"set -eu
 umask 077
 mkdir -p "$1"
-key=$1/id_ed25519
-new=$1/.id_ed25519.hapair-new
+key=$1/id_$3
+new=$1/.id_$3.hapair-new
 [ ! -e "$key" ] || exit 0
 rm -f "$new" "$new.pub"
-ssh-keygen -q -t ed25519 -N '' -C "$2" -f "$new" </dev/null
+ssh-keygen -q -t "$3" -N '' -C "$2" -f "$new" </dev/null
 sync "$new" "$new.pub"
 if [ -e "$key.pub" ]; then
     mv "$key.pub" "$key.pub.without-private-key"
@@ -32,13 +32,21 @@ ln "$new" "$key"
 rm -f "$new"
 sync "$1""#;
 
-/// Root's ed25519 key.
+/// Root's key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SshKey {
     /// Comment in a key that is made.
     #[serde(default = "comment")]
     pub comment: String,
+    /// `ed25519`, or `rsa` where OpenSSH is older than 6.5.
+    #[serde(default = "kind")]
+    pub kind: String,
+}
+
+/// The kind that the platform's OpenSSH knows.
+pub(super) fn kind() -> String {
+    "{{ platform.ssh.key }}".to_owned()
 }
 
 fn comment() -> String {
@@ -46,8 +54,8 @@ fn comment() -> String {
 }
 
 /// The read that gives root's public key: exit code 3 when there is no key.
-pub fn public_key_read() -> Cmd {
-    Cmd::read_sh(PUBLIC, [SSH])
+pub fn public_key_read(kind: &str) -> Cmd {
+    Cmd::read_sh(PUBLIC, [SSH, kind])
 }
 
 impl Act for SshKey {
@@ -56,30 +64,31 @@ impl Act for SshKey {
     }
 
     fn reads(&self, _at: At) -> Vec<Cmd> {
-        vec![public_key_read()]
+        vec![public_key_read(&self.kind)]
     }
 
     fn judge(&self, at: At, seen: &Seen<'_>) -> State {
         let output = seen.get(at, 0);
+        let key = format!("{SSH}/id_{}", self.kind);
         match output.code {
-            0 if output.line().starts_with("ssh-ed25519 ") => State::Satisfied,
-            3 => State::drift(format!("make a key for root: {SSH}/id_ed25519")),
+            0 if output.line().starts_with(&format!("ssh-{} ", self.kind)) => State::Satisfied,
+            3 => State::drift(format!("make a key for root: {key}")),
             126 | 127 => State::Unknown("ssh-keygen is not installed".to_owned()),
             _ => Refusal::state(
                 RefusalKind::Preflight,
                 format!(
-                    "root has a key {SSH}/id_ed25519 that can't be used without a question: {}",
+                    "root has a key {key} that can't be used without a question: {}",
                     output.errors().lines().last().unwrap_or_default().trim()
                 ),
                 format!(
-                    "take its passphrase off (ssh-keygen -p -f {SSH}/id_ed25519), or move it away: live migration has nobody to ask"
+                    "take its passphrase off (ssh-keygen -p -f {key}), or move it away: live migration has nobody to ask"
                 ),
             ),
         }
     }
 
     fn orders(&self, at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {
-        Ok(vec![Order::new(at, Cmd::write_sh(MAKE, [SSH, &self.comment]))])
+        Ok(vec![Order::new(at, Cmd::write_sh(MAKE, [SSH, &self.comment, &self.kind]))])
     }
 }
 
@@ -91,7 +100,7 @@ mod tests {
 
     fn judge(code: i32, stdout: &str, stderr: &str) -> State {
         let outputs = [Output { code, stdout: stdout.as_bytes().to_vec(), stderr: stderr.as_bytes().to_vec() }];
-        let key = SshKey { comment: "root@node1".to_owned() };
+        let key = SshKey { comment: "root@node1".to_owned(), kind: "ed25519".to_owned() };
         key.judge(At::First, &Seen { outputs: [&outputs, &[]], memory: &Memory::default() })
     }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::file::change_whole;
-use super::ssh_key::{SSH, public_key_read};
+use super::ssh_key::{SSH, kind, public_key_read};
 use super::{Act, Order, Scope, Seen, State};
 use crate::node::{At, Cmd};
 
@@ -41,6 +41,9 @@ pub struct SshTrust {
     pub nodes: Vec<String>,
     /// Their addresses.
     pub addresses: Vec<String>,
+    /// Kind of root's key.
+    #[serde(default = "kind")]
+    pub kind: String,
 }
 
 /// What one node has.
@@ -196,7 +199,7 @@ impl Act for SshTrust {
 
     fn reads(&self, at: At) -> Vec<Cmd> {
         vec![
-            public_key_read(),
+            public_key_read(&self.kind),
             Cmd::read_sh(AUTHORIZED, [SSH]),
             Cmd::read_sh(KNOWN, std::iter::once(SSH).chain(self.peer_names(at))),
             Cmd::read_sh(HOST_KEYS, [""; 0]),

@@ -19,12 +19,22 @@ elif hapair_attr "$records/ocfs2-$resource.making"; then
 	# Of an interrupted mkfs.
 	if command -v wipefs >/dev/null 2>&1; then wipefs -q -a -t ocfs2 "$device" || exit 1; fi
 fi
-IFS= read -r uuid </proc/sys/kernel/random/uuid
-uuid=$(printf '%s' "$uuid" | tr -d - | tr a-f A-F)
+if [ -n "$stack" ]; then
+	IFS= read -r uuid </proc/sys/kernel/random/uuid
+	uuid=$(printf '%s' "$uuid" | tr -d - | tr a-f A-F)
+else
+	# mkfs.ocfs2 of 1.3 takes no UUID: it is read when it is done.
+	uuid=unknown
+fi
 note making "$uuid" || exit 1
-set -- -b 4K -N "$slots" -L "$label" -U "$uuid"
+set -- -b 4K -N "$slots" -L "$label"
+[ "$uuid" = unknown ] || set -- "$@" -U "$uuid"
 if [ -n "$usage" ]; then set -- "$@" -T "$usage"; else set -- "$@" -C 4K; fi
 [ -n "$stack" ] && set -- "$@" --cluster-stack="$stack" --cluster-name="$cluster"
 mkfs.ocfs2 "$@" "$device" </dev/null || exit $?
 sync
+if [ "$uuid" = unknown ]; then
+	uuid=$(debugfs.ocfs2 -n -R "stats -h" "$device" 2>/dev/null | sed -n 's/^[[:space:]]*UUID: *//p' | tr -d -)
+	[ -n "$uuid" ] || { echo "no OCFS2 is seen on $device after mkfs.ocfs2" >&2; exit 1; }
+fi
 note made "$uuid" && rm -f "$records/ocfs2-$resource.making"

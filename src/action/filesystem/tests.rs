@@ -109,6 +109,10 @@ fn an_interrupted_mkfs_is_done_again() {
     let making = "ocfs2-making=D8C87B55258A49E3B6F0CC283B591EE6\n";
     assert!(matches!(judge(SIG, &format!("{making}{STATS}")), State::Drift(c) if c.summary.contains("once more")));
     assert!(matches!(judge("head=data\ntail=zero\n", making), State::Drift(_)));
+    let unknown = "ocfs2-making=unknown\n";
+    assert!(matches!(judge(SIG, &format!("{unknown}{STATS}")), State::Drift(c) if c.summary.contains("once more")));
+    let made = "ocfs2-made=D8C87B55258A49E3B6F0CC283B591EE6\n";
+    assert_eq!(judge(SIG, &format!("{unknown}{made}{STATS}")), State::Satisfied);
     // Another one, made by hand after the interruption, is not touched.
     let other = STATS.replace("D8C8", "0000").replace("Label: my-cluster", "Label: other");
     assert!(matches!(judge(SIG, &format!("{making}{other}")), State::Refused(_)));
