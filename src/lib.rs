@@ -30,6 +30,7 @@ pub mod folder;
 pub mod health;
 pub mod journal;
 pub mod lock;
+pub mod manual;
 pub mod node;
 pub mod plan;
 pub mod platform;

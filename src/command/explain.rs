@@ -35,6 +35,12 @@ pub fn page(step: &Step) -> String {
         let each = if entry.each.is_some() { ", for each VM" } else { "" };
         let _ = writeln!(text, "  - {}{each}{when}", action.title());
     }
+    if !step.trouble.is_empty() {
+        text.push_str("\nWhat goes wrong:\n");
+        for trouble in &step.trouble {
+            let _ = writeln!(text, "  - {}", trouble.trim().replace('\n', "\n    "));
+        }
+    }
     if let Some(verify) = &step.verify {
         let _ = write!(text, "\nTo see it yourself:\n{}\n", indented(verify));
     }
