@@ -42,15 +42,10 @@ impl Reader<'_> {
         self.keys(section, names, method, top);
         match method? {
             "ipmi" => {
-                let [a, b] = self.blocks(section, names).map(|node| node.map(|node| self.bmc(&node)));
-                let (a, b) = (a??, b??);
-                let mut nodes = Vec::new();
-                for (bmc, at) in [a, b] {
-                    self.bmc_address(&at, &nodes, addresses);
-                    nodes.push(bmc);
-                }
-                let nodes = <[Bmc; 2]>::try_from(nodes).ok()?;
-                Some(FencingMethod::Ipmi { nodes: Box::new(nodes) })
+                let mut others = Vec::new();
+                let [a, b] =
+                    self.blocks(section, names).map(|node| node.map(|node| self.bmc(&node, &mut others, addresses)));
+                Some(FencingMethod::Ipmi { nodes: Box::new([a??, b??]) })
             }
             "sbd" => {
                 let devices = self.sbd_devices(section);
@@ -123,7 +118,7 @@ impl Reader<'_> {
         })
     }
 
-    fn bmc(&mut self, node: &Section<'_>) -> Option<(Bmc, Got<String>)> {
+    fn bmc(&mut self, node: &Section<'_>, others: &mut Vec<String>, addresses: &[String]) -> Option<Bmc> {
         let known = ["address", "user", "password"];
         for entry in node.entries {
             if !known.contains(&entry.key.as_str()) {
@@ -131,6 +126,11 @@ impl Reader<'_> {
             }
         }
         let address = self.needed(node, "address", super::net::host);
+        // Also where the rest is still missing: a wizard tells it at once.
+        if let Some(address) = &address {
+            self.bmc_address(address, others, addresses);
+            others.push(address.value.clone());
+        }
         let user = self.needed(node, "user", value::line);
         let field = fields::find("fencing.<node>.password")?;
         let password = if let Some(entry) = node.entry("password") {
@@ -139,13 +139,12 @@ impl Reader<'_> {
             self.missing(node, "password", field.doc);
             None
         };
-        let address = address?;
-        Some((Bmc { address: address.value.clone(), user: user?.value, password: password? }, address))
+        Some(Bmc { address: address?.value, user: user?.value, password: password? })
     }
 
     /// A BMC has an address of its own: with the node's it would be asked to switch itself off.
-    fn bmc_address(&mut self, got: &Got<String>, others: &[Bmc], addresses: &[String]) {
-        if others.iter().any(|other| other.address.eq_ignore_ascii_case(&got.value)) {
+    fn bmc_address(&mut self, got: &Got<String>, others: &[String], addresses: &[String]) {
+        if others.iter().any(|other| other.eq_ignore_ascii_case(&got.value)) {
             let message = "is the other node's BMC too; each node has its own";
             self.problem(got.at, got.path.as_str(), message);
         }

@@ -1,0 +1,311 @@
+//! The wizard as a person meets it: in a pseudo-terminal, with keys and a screen.
+#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod screen;
+mod sshd;
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use hapair::answers::Reach;
+use hapair::answers::load::{self, Secrets};
+use hapair::cancel::Cancel;
+use hapair::command::ask::{self, Then};
+use hapair::facts::Facts;
+use hapair::facts::disk::{Content, Disk, Gap, Part};
+use hapair::facts::link::{Address, Link};
+use hapair::node::host_key::{HostKey, Meeting};
+use hapair::node::{Lost, Output};
+use hapair::setup::Places;
+use hapair::wizard::draft::Draft;
+use hapair::wizard::machines::Machines;
+use hapair::wizard::terminal::Terminal;
+use screen::{CTRL_C, DOWN, ENTER, ESC, Screen};
+
+/// Machines made of data: the terminal in front of them is real.
+struct Toys;
+
+impl Machines for Toys {
+    fn meet(&mut self, _: &Reach) -> Result<Meeting, Lost> {
+        Ok(Meeting::Known)
+    }
+    fn accept(&mut self, _: &Reach, _: &[HostKey]) -> Result<(), Lost> {
+        Ok(())
+    }
+    fn enter(&mut self, _: &Reach) -> Result<Output, Lost> {
+        Ok(Output::default())
+    }
+    fn lacks_key(&self, _: &Reach) -> bool {
+        false
+    }
+    fn copy_key(&mut self, _: &Reach) -> anyhow::Result<()> {
+        Ok(())
+    }
+    fn survey(&mut self, _: [&Reach; 2]) -> Result<[Facts; 2], (usize, String)> {
+        Ok([facts("left", 1), facts("right", 2)])
+    }
+}
+
+fn facts(name: &str, last: u8) -> Facts {
+    let link = |name: &str, net: u8| Link {
+        name: name.to_owned(),
+        megabits: Some(1000),
+        addresses: vec![Address { address: std::net::Ipv4Addr::new(10, net, 0, last), prefix: 24 }],
+        ..Link::default()
+    };
+    let part = |number: u32, uses: Vec<String>| Part {
+        path: format!("/dev/sda{number}"),
+        number,
+        bytes: 100 << 30,
+        content: Content { kind: "ext4".to_owned(), label: "data".to_owned(), ..Content::default() },
+        uses,
+        ..Part::default()
+    };
+    Facts {
+        hostname: name.to_owned(),
+        release: "Debian GNU/Linux 12 (bookworm)".to_owned(),
+        links: vec![link("eth0", 1), link("eth1", 2)],
+        disks: vec![Disk {
+            name: "sda".to_owned(),
+            bytes: 500 << 30,
+            model: "Samsung SSD 870".to_owned(),
+            serial: format!("S{last}"),
+            table: "gpt".to_owned(),
+            parts: vec![part(1, vec!["mounted on /".to_owned()]), part(2, Vec::new())],
+            gaps: vec![Gap { start: 200 << 30, bytes: 300 << 30, last: true }],
+            ..Disk::default()
+        }],
+        ..Facts::default()
+    }
+}
+
+/// The program that the tests below start in their pseudo-terminals: the wizard with its real terminal and toy machines.
+#[test]
+#[ignore = "it is started by the other tests"]
+fn the_wizard_with_toys() {
+    let cancel = Cancel::listen_at_once().unwrap();
+    let draft = Draft::new("", PathBuf::from("."));
+    let places = Places::default();
+    let mut terminal = Terminal::new();
+    let result = ask::wizard(&mut terminal, &mut Toys, None, draft, &places, Then::Save, &cancel);
+    let code =
+        result.map_or_else(|error| if error.is::<hapair::wizard::asker::Interrupted>() { 130 } else { 1 }, i32::from);
+    drop(terminal);
+    std::process::exit(code);
+}
+
+fn with_toys(folder: &Path, rows: u16, columns: u16) -> Screen {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "the_wizard_with_toys", "--nocapture"]).current_dir(folder);
+    Screen::start(command, rows, columns)
+}
+
+/// What is seen at each question, what is wrong there and in which words, and what is answered.
+const QUESTIONS: &[(&str, &str, &str, &str)] = &[
+    ("How is the first machine reached?", "left\r", "has no user", "root@left\r"),
+    ("How is the second machine reached?", "root@left\r", "same machine as the first", "root@right:2222\r"),
+    ("Name of the pair", "My_Pair\r", "is not a cluster name", "web\r"),
+    ("Which network carries DRBD", "", "", "\r"),
+    ("Which network is the second link", "", "", "\r"),
+    ("Which device of left", "\x1b[B\x1b[B\r", "can't be taken: mounted on /", "\x1b[A\r"),
+    ("type its serial (S1)", "yes\r", "does not name this disk; it is S1", "S1\r"),
+    ("Which device of right", "", "", "\r"),
+    ("How large is the new partition", "10X\r", "no unit", "\r"),
+    ("How is a machine switched off", "", "", "\r"),
+    ("Address of the BMC of left", "10.1.0.1\r", "node's own address", "10.9.0.1\r"),
+    ("User at the BMC of left", "\r", "Type an answer", "admin\r"),
+    ("Where are passwords kept", "", "", "\r"),
+    ("Password at the BMC of left", "\r", "Type it", "geheim\r"),
+    ("Address of the BMC of right", "10.9.0.1\r", "other node's BMC", "10.9.0.2\r"),
+    ("User at the BMC of right", "", "", "\r"),
+    ("Password at the BMC of right", "", "", "geheim2\r"),
+    ("Shall hapair make a virtual machine", "", "", "\r"),
+    ("Name of the virtual machine", "left\r", "name of a node", "vm1\r"),
+    ("What does vm1 start from", "", "", "\r"),
+    ("Memory of vm1", "1\r", "has no unit", "\r"),
+    ("Virtual CPUs of vm1", "0\r", "is not a number of CPUs", "\r"),
+    ("Size of the disk of vm1", "1G1\r", "is no unit", "\r"),
+    ("Where does vm1 run", "", "", "\r"),
+    ("Another virtual machine", "", "", "\r"),
+    ("In which file are the answers kept", "/no/such/folder/x\r", "there is no folder", "\r"),
+];
+
+#[test]
+fn every_question_takes_back_wrong_input_and_explains_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut screen = with_toys(folder.path(), 30, 100);
+    let mut before: Option<(&str, &str)> = None;
+    for (question, wrong, told, right) in QUESTIONS {
+        screen.wait(question, 20);
+        if let Some((earlier, answer)) = before {
+            screen.press(ESC);
+            screen.wait(earlier, 10);
+            screen.gone(question);
+            screen.press(answer);
+            screen.wait(question, 20);
+        }
+        if !question.starts_with("Password") {
+            screen.press("?");
+            let long = match *question {
+                "In which file are the answers kept" => "mode 0600",
+                question if question.contains("machine reached") => "agent",
+                _ => "hapair explain",
+            };
+            screen.wait(long, 10);
+        }
+        if !wrong.is_empty() {
+            screen.press(wrong);
+            screen.wait(told, 10);
+            screen.press("\x15");
+        }
+        screen.press(right);
+        before = Some((question, if right.starts_with("\x1b[A") { "\x1b[B\r" } else { right }));
+    }
+    assert_eq!(screen.code(10), 0);
+    screen.assert_as_before("at the end");
+    assert!(!screen.all().contains("geheim"), "a password was shown");
+    let file = folder.path().join("web.yaml");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let answers = load::file(&file, Secrets::Resolve).unwrap().answers;
+    assert_eq!((answers.nodes[0].erase.as_deref(), answers.nodes[1].device.as_str()), (Some("S1"), "/dev/sda3"));
+    assert_eq!(answers.vms[0].name, "vm1");
+}
+
+#[test]
+fn ctrl_c_at_every_question_leaves_the_terminal_as_it_was_and_nothing_written() {
+    for (number, (question, ..)) in QUESTIONS.iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut screen = with_toys(folder.path(), 30, 100);
+        for (earlier, _, _, right) in &QUESTIONS[..number] {
+            screen.wait(earlier, 20);
+            screen.press(if right.starts_with("\x1b[A") { "\x1b[B\r" } else { right });
+        }
+        screen.wait(question, 20);
+        screen.press(CTRL_C);
+        assert_eq!(screen.code(10), 130, "at {question}");
+        screen.assert_as_before(question);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "at {question}");
+    }
+}
+
+#[test]
+fn a_window_that_is_resized_shows_the_question_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut screen = with_toys(folder.path(), 40, 120);
+    for (question, _, _, right) in &QUESTIONS[..5] {
+        screen.wait(question, 20);
+        screen.press(right);
+    }
+    screen.wait("Which device of left", 20);
+    for (rows, columns) in [(24, 80), (12, 40), (50, 132), (24, 80)] {
+        screen.resize(rows, columns);
+        std::thread::sleep(std::time::Duration::from_millis(600));
+        let text = screen.text();
+        assert_eq!(text.matches("Which device of left").count(), 1, "{rows}x{columns}:\n{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= columns.into()), "{text}");
+    }
+    screen.press(DOWN);
+    screen.press(CTRL_C);
+    assert_eq!(screen.code(10), 130);
+}
+
+#[test]
+fn a_host_key_that_nobody_knows_is_shown_and_asked_about() {
+    let sshd = sshd::Sshd::start("");
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hapair"));
+    command.args(["ask", "--identity"]).arg(sshd.path("user")).arg("--ssh-config").arg(sshd.path("client"));
+    command.current_dir(folder.path()).env("XDG_STATE_HOME", folder.path()).env("XDG_RUNTIME_DIR", sshd.dir.path());
+    let mut screen = Screen::start(command, 24, 80);
+    let there = format!("{}@127.0.0.1:{}", sshd::whoami(), sshd.port);
+    screen.answer("How is the first machine reached?", &there);
+    let public = std::fs::read_to_string(sshd.path("host.pub")).unwrap();
+    let fingerprint = hapair::node::host_key::fingerprint(public.trim()).unwrap();
+    screen.wait(&fingerprint, 30);
+    screen.wait("Is this the key of", 10);
+    screen.press("n");
+    screen.press(ENTER);
+    screen.wait("was not accepted; nothing was sent there", 10);
+    screen.answer("How is the first machine reached?", &there);
+    screen.wait("Is this the key of", 30);
+    screen.press("y");
+    screen.press(ENTER);
+    screen.wait("How is the second machine reached?", 30);
+    screen.press(CTRL_C);
+    assert_eq!(screen.code(10), 130);
+    screen.assert_as_before("at the end");
+}
+
+/// From the first question to the finished pair, on two real systems in User-Mode Linux.
+#[test]
+#[ignore = "takes minutes, and must not share the processors: cargo test --test wizard -- --ignored two_machines"]
+fn two_machines_become_a_pair() {
+    let program = env!("CARGO_BIN_EXE_hapair");
+    let mut lab = Command::new(program)
+        .args(["rehearse", "--engine", "uml", "--preinstalled", "--machines"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut enter = String::new();
+    for line in BufReader::new(lab.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if let Some((_, words)) = line.split_once("the wizard: ") {
+            enter = words.to_owned();
+            break;
+        }
+    }
+    assert!(!enter.is_empty(), "the machines did not start");
+    let folder = tempfile::tempdir().unwrap();
+    let words: Vec<&str> = enter.split_whitespace().collect();
+    let place = words.iter().position(|word| *word == "env").unwrap();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..place]).args(["sh", "-c", "cd \"$0\" && exec \"$@\""]).arg(folder.path());
+    command.args(words[place..].iter().map(|word| if *word == "hapair" { program } else { word }));
+    command.arg("--state-dir").arg(folder.path().join("state"));
+    let mut screen = Screen::start(command, 24, 80);
+    let lines: [(&str, &str); 2] = [
+        ("How is the first machine reached?", "root@198.18.77.1"),
+        ("How is the second machine reached?", "root@198.18.77.2"),
+    ];
+    for (question, there) in lines {
+        screen.answer(question, there);
+        screen.wait("Is this the key of", 60);
+        screen.press("y\r");
+    }
+    for (question, answer) in [
+        ("Name of the pair", "pair"),
+        ("Which network carries DRBD", ""),
+        ("Which network is the second link", ""),
+        ("Which device of node1", ""),
+        ("Which device of node2", ""),
+        ("How large is the new partition", ""),
+        ("How is a machine switched off", "\x1b[B\x1b[B\x1b[B"),
+        ("Shall hapair make a virtual machine", ""),
+        ("Name of the virtual machine", ""),
+        ("What does vm01 start from", ""),
+        ("Memory of vm01", ""),
+        ("Virtual CPUs of vm01", ""),
+        ("Size of the disk of vm01", ""),
+        ("Where does vm01 run", ""),
+        ("Another virtual machine", ""),
+        ("In which file are the answers kept", ""),
+    ] {
+        screen.wait(question, 120);
+        screen.press(answer);
+        screen.press(ENTER);
+    }
+    screen.wait("Shall it be done?", 240);
+    assert!(screen.all().contains("Nothing: no device that is taken holds anything."));
+    screen.press(ENTER);
+    screen.wait("are a pair", 900);
+    assert_eq!(screen.code(20), 0);
+    screen.assert_as_before("at the end");
+    assert!(load::file(&folder.path().join("pair.yaml"), Secrets::Resolve).is_ok());
+    // Its end takes the machines with it.
+    let pid = rustix::process::Pid::from_child(&lab);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    lab.wait().unwrap();
+}
