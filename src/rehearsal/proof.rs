@@ -16,7 +16,7 @@ use crate::node::{At, Cmd, Pair};
 use crate::setup::Setup;
 
 /// How long a pair may take to come back by itself: DRBD, two mounts and a VM, on emulated machines.
-const RETURN: Duration = Duration::from_secs(1500);
+const RETURN: Duration = Duration::from_secs(2700);
 /// How long a VM may take to move.
 const MOVE: Duration = Duration::from_secs(1500);
 /// How long a guest may be silent.

@@ -130,7 +130,7 @@ impl Emulator {
 
     /// How long a boot may take.
     pub(super) fn patience(&self) -> Duration {
-        Duration::from_secs(if self.kvm { 240 } else { 900 })
+        Duration::from_secs(if self.kvm { 240 } else { 1500 })
     }
 }
 
