@@ -7,6 +7,9 @@ use roxmltree::{Document, Node};
 /// The command whose output [`ClusterView::parse`] reads. Stopped resources are shown too, or nothing could be missed.
 pub const CRM_MON: [&str; 4] = ["crm_mon", "-1", "--inactive", "--output-as=xml"];
 
+/// The shell function `managed ID`: whether Pacemaker has this resource, and acts by itself.
+pub const MANAGED: &str = include_str!("cluster/managed.sh");
+
 /// Exit code of Pacemaker's tools when no cluster runs on the node (`CRM_EX_DISCONNECT`).
 pub const NOT_CONNECTED: i32 = 102;
 

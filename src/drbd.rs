@@ -3,6 +3,9 @@
 use crate::action::Progress;
 use crate::node::{Cmd, Output};
 
+/// Minor of hapair's resource; there may be others.
+pub const MINOR: u32 = 0;
+
 /// Dialect of the configuration file that a module's version wants: `8.0` (up to 8.3), `8.4` or `9`.
 pub fn dialect(version: &str) -> &'static str {
     let mut parts = version.trim().split('.').map(|part| part.parse::<u32>().unwrap_or(0));
@@ -240,27 +243,31 @@ pub struct View {
     pub gi: Option<Generation>,
 }
 
-/// A read whose output [`view`] understands.
-pub fn look(resource: &str) -> Cmd {
+/// A read whose output [`view`] understands; about this resource alone, whatever others there are.
+pub fn look(resource: &str, minor: &str) -> Cmd {
     const LOOK: &str = r#"
 [ -r /proc/drbd ] || exit 0
-text=
-while IFS= read -r line; do text="$text$line
-"; done </proc/drbd
+text= own=
+while IFS= read -r line; do
+	text="$text$line
+"
+	# Other resources are somebody else's.
+	case $line in *"$2: cs:"*) [ "${line%%:*}" -eq "$2" ] && own=$line ;; esac
+done </proc/drbd
 printf '%s' "$text"
 case $text in
 "version: 8"*) ;;
 *)
-	text=$(drbdsetup status "$1" 2>/dev/null)
-	printf '=== status\n%s\n' "$text"
+	own=$(drbdsetup status "$1" 2>/dev/null)
+	printf '=== status\n%s\n' "$own"
 	;;
 esac
-case $text in
+case $own in
 *ds:UpToDate/UpToDate* | *cs:Sync* | *replication:Sync* | *peer-disk:UpToDate*) ;;
 *) printf '=== gi\n%s\n' "$(drbdadm get-gi "$1" 2>/dev/null </dev/null)" ;;
 esac
 "#;
-    Cmd::read_sh(LOOK, [resource])
+    Cmd::read_sh(LOOK, [resource, minor])
 }
 
 /// Reads the output of [`look`].

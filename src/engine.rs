@@ -44,6 +44,8 @@ pub struct Engine<'a> {
     pub resume: String,
     /// Which node comes first where a step takes one after the other: the one hapair runs on comes last.
     pub order: [At; 2],
+    /// Done once, before the first change: takes both nodes for this run.
+    pub before_change: Option<&'a (dyn Fn() -> Result<(), Failure> + Sync)>,
     memory: Mutex<Memory>,
 }
 
@@ -57,7 +59,12 @@ enum Stop {
 impl<'a> Engine<'a> {
     /// An engine that has done nothing yet.
     pub fn new(pair: &'a Pair, sink: &'a Mutex<dyn Sink>, cancel: &'a Cancel, resume: String) -> Self {
-        Self { pair, sink, cancel, resume, order: At::BOTH, memory: Mutex::new(Memory::default()) }
+        Self { pair, sink, cancel, resume, order: At::BOTH, before_change: None, memory: Mutex::new(Memory::default()) }
+    }
+
+    /// What earlier runs have learnt, for the actions.
+    pub fn remember(&self, memory: Memory) {
+        *self.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = memory;
     }
 
     /// Brings about the end state of the steps in `wanted` (all if `None`).
@@ -80,8 +87,26 @@ impl<'a> Engine<'a> {
 
     fn steps(&self, steps: &[&PlannedStep]) -> Result<usize, Stop> {
         let all: Vec<&PlannedAction> = steps.iter().flat_map(|step| &step.actions).collect();
-        let looked = self.look(None, &all)?;
+        let mut looked = self.look(None, &all)?;
         self.refusals(steps, &looked)?;
+        if let Some(before_change) = self.before_change {
+            let memory = self.lasting();
+            let mut number = 0;
+            let all_so =
+                steps.iter().filter(|step| step.skipped.is_none()).flat_map(|step| &step.actions).all(|action| {
+                    number += 1;
+                    looked.satisfied(number - 1, action, &memory)
+                });
+            if !all_so {
+                before_change().map_err(|mut failure| {
+                    failure.resume = Some(self.resume.clone());
+                    Stop::Failed(Box::new(failure))
+                })?;
+                // Another run may have done something until now.
+                looked = self.look(None, &all)?;
+                self.refusals(steps, &looked)?;
+            }
+        }
         let mut changed = 0;
         let mut first = 0;
         for (index, step) in steps.iter().enumerate() {

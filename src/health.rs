@@ -21,7 +21,8 @@ pub fn reads() -> Vec<Cmd> {
 /// What is missing, in words.
 pub fn judge(outputs: &[Output]) -> Result<(), String> {
     let [drbd, cluster] = outputs else { return Err("it was not asked".to_owned()) };
-    for device in drbd::proc(&drbd.text()).devices {
+    // Only our own: what others do with DRBD here is not ours to wait for.
+    if let Some(device) = drbd::proc(&drbd.text()).minor(drbd::MINOR) {
         if device.connection != "Connected" || device.disk != "UpToDate" || device.peer_disk != "UpToDate" {
             return Err(format!("DRBD is {} and {}/{}", device.connection, device.disk, device.peer_disk));
         }

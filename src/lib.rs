@@ -35,6 +35,7 @@ pub mod node;
 pub mod plan;
 pub mod platform;
 pub mod preflight;
+pub mod record;
 pub mod rehearsal;
 pub mod report;
 pub mod secrets;

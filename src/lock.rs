@@ -47,15 +47,19 @@ impl Lock {
             file.read_to_string(&mut owner).context("reading the lock")?;
             return Err(Held { owner }.into());
         }
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let owner =
-            format!("process {} on {host}, since {}: hapair {command}\n", std::process::id(), jiff::Timestamp::now());
+        let owner = who(command) + "\n";
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(owner.as_bytes()))
             .with_context(|| format!("writing the lock {}", path.display()))?;
         Ok(Self { _file: file })
     }
+}
+
+/// This run: process, host, since when, which command.
+pub fn who(command: &str) -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("process {} on {host}, since {}: hapair {command}", std::process::id(), jiff::Timestamp::now())
 }
 
 #[cfg(test)]

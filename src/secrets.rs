@@ -9,6 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::node::{At, Cmd, Pair};
+use crate::platform::Platform;
+use crate::setup::unreachable;
+
 /// DRBD's shared secret, Corosync's and Heartbeat's keys. `Debug` shows none of them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,6 +60,57 @@ impl Secrets {
         }
     }
 
+    /// Those of the state folder; where it has none, those that the nodes use, and new ones for what no node has.
+    /// The second value says what was taken over, from where.
+    ///
+    /// # Errors
+    /// When the file can't be read or written, or a node can't be asked.
+    pub fn of_pair(state: &Path, pair: &Pair, platform: &Platform) -> Result<(Self, Vec<String>)> {
+        if let Some(secrets) = Self::existing(state)? {
+            return Ok((secrets, Vec::new()));
+        }
+        let path = |key: &str| -> String {
+            platform.groups.get("paths").and_then(|paths| paths.get(key)).cloned().unwrap_or_default()
+        };
+        let (drbd, key) = (path("drbd_resource"), path("corosync_authkey"));
+        let mut secrets = Self::random()?;
+        let mut taken = Vec::new();
+        let (mut drbd_from, mut key_from) = (None, None);
+        for at in At::BOTH {
+            let name = &pair.at(at).name;
+            let reads = [Cmd::read(["cat", "--", &drbd]), Cmd::read(["cat", "--", &key])];
+            let outputs = pair.at(at).read_all(&reads).map_err(|lost| unreachable(name, &lost))?;
+            let shared = outputs.first().filter(|out| out.ok()).and_then(|out| shared_secret(&out.text()));
+            if let (None, Some(shared)) = (&drbd_from, shared) {
+                secrets.drbd_shared_secret = shared;
+                drbd_from = Some(());
+                taken.push(format!("DRBD's shared secret was taken over from {drbd} of {name}"));
+            }
+            let found = outputs.get(1).filter(|out| out.ok() && key_from.is_none());
+            let took = match found {
+                // corosync(8) takes keys of 128 bytes and more.
+                Some(out) if platform.messaging == "corosync" && out.stdout.len() >= 128 => {
+                    secrets.corosync_authkey_base64 = STANDARD.encode(&out.stdout);
+                    true
+                }
+                Some(out) if platform.messaging == "heartbeat" => match heartbeat_key(&out.text()) {
+                    Some(key) => {
+                        secrets.heartbeat_key = key;
+                        true
+                    }
+                    None => false,
+                },
+                _ => false,
+            };
+            if took {
+                key_from = Some(());
+                taken.push(format!("the cluster's key was taken over from {key} of {name}"));
+            }
+        }
+        secrets.keep(state)?;
+        Ok((secrets, taken))
+    }
+
     /// Stand-ins for a plan or files that are only shown.
     pub fn placeholders() -> Self {
         Self {
@@ -67,26 +122,48 @@ impl Secrets {
     }
 
     fn make(state: &Path) -> Result<Self> {
-        let secrets = Self {
+        let secrets = Self::random()?;
+        secrets.keep(state)?;
+        Ok(secrets)
+    }
+
+    fn random() -> Result<Self> {
+        Ok(Self {
             drbd_shared_secret: hex(&random::<20>()?),
             corosync_authkey_base64: STANDARD.encode(random::<256>()?),
             heartbeat_key: hex(&random::<20>()?),
-        };
+        })
+    }
+
+    fn keep(&self, state: &Path) -> Result<()> {
         let path = state.join(FILE);
         let mut file = tempfile::Builder::new()
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
             .tempfile_in(state)
             .with_context(|| format!("writing into {}", state.display()))?;
-        let text = serde_json::to_vec_pretty(&secrets).context("secrets as JSON")?;
+        let text = serde_json::to_vec_pretty(self).context("secrets as JSON")?;
         file.write_all(&text)
             .and_then(|()| file.as_file().sync_all())
             .with_context(|| format!("writing {}", path.display()))?;
         file.persist(&path).with_context(|| format!("writing {}", path.display()))?;
         fs::File::open(state)
             .and_then(|folder| folder.sync_all())
-            .with_context(|| format!("writing {}", path.display()))?;
-        Ok(secrets)
+            .with_context(|| format!("writing {}", path.display()))
     }
+}
+
+/// `shared-secret "..."` of a resource that hapair wrote.
+fn shared_secret(text: &str) -> Option<String> {
+    let rest = text.lines().find_map(|line| line.trim().strip_prefix("shared-secret"))?;
+    let secret = rest.trim().trim_end_matches(';').trim().trim_matches('"');
+    let plain = (1..=63).contains(&secret.len()) && secret.chars().all(|c| c.is_ascii_alphanumeric());
+    plain.then(|| secret.to_owned())
+}
+
+/// The key of `1 sha1 KEY` in authkeys.
+fn heartbeat_key(text: &str) -> Option<String> {
+    let key = text.lines().find_map(|line| line.trim().strip_prefix("1 sha1 "))?.trim();
+    (!key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric())).then(|| key.to_owned())
 }
 
 fn random<const N: usize>() -> Result<[u8; N]> {
@@ -103,6 +180,38 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn keys_of_the_nodes_are_taken_over_where_the_state_folder_has_none() {
+        use crate::node::scripted::{Scripted, fails, says};
+        use crate::node::{Node, Output};
+        let key: Vec<u8> = (0..=255).collect();
+        let served = key.clone();
+        // The first node was installed anew; the second has all.
+        let second = move |cmd: &Cmd| {
+            Ok(match cmd.argv[2].as_str() {
+                "/etc/drbd.d/hapair.res" => says("resource r0 {\n    net {\n        shared-secret \"0a1b\";\n"),
+                "/etc/corosync/authkey" => Output { stdout: served.clone(), ..Output::default() },
+                other => panic!("{other}"),
+            })
+        };
+        let first = Scripted::new(|_: &Cmd| Ok(fails(1, "No such file")));
+        let node =
+            |name: &str, scripted: Scripted| Node { name: name.into(), transport: std::sync::Arc::new(scripted) };
+        let pair = Pair([node("node1", first), node("node2", Scripted::new(second))]);
+        let platforms = Platform::load(&crate::step::Catalog::load(None).expect("steps").platforms).expect("platforms");
+        let platform = Platform::named("debian-12", &platforms).expect("debian-12");
+        let state = tempfile::tempdir().expect("a folder");
+        let (secrets, taken) = Secrets::of_pair(state.path(), &pair, platform).expect("taken over");
+        assert_eq!(secrets.drbd_shared_secret, "0a1b");
+        assert_eq!(STANDARD.decode(&secrets.corosync_authkey_base64).expect("base64"), key);
+        assert_eq!(taken.len(), 2);
+        assert!(taken.iter().all(|line| line.ends_with("of node2") && !line.contains("0a1b")));
+        assert_eq!(Secrets::existing(state.path()).expect("kept"), Some(secrets.clone()));
+        // Kept ones are not asked for again.
+        assert_eq!(Secrets::of_pair(state.path(), &pair, platform).expect("kept"), (secrets, Vec::new()));
+        assert_eq!(heartbeat_key("auth 1\n1 sha1 abc123\n").as_deref(), Some("abc123"));
+    }
 
     #[test]
     fn secrets_are_made_once_and_only_root_reads_them() {

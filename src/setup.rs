@@ -18,6 +18,7 @@ use crate::node::ssh::{self, Ssh, Target};
 use crate::node::{At, Lost, Node, Pair, ReadOnly, Transport, host_key};
 use crate::plan::Plan;
 use crate::platform::{self, Platform};
+use crate::record::{self, NodeRecord};
 use crate::secrets::Secrets;
 use crate::state;
 use crate::step::Catalog;
@@ -71,6 +72,8 @@ pub struct Survey {
     pub platform: Platform,
     /// What goes into the plan.
     pub found: Found,
+    /// What each node's own record says.
+    pub records: [NodeRecord; 2],
 }
 
 impl Setup {
@@ -139,28 +142,32 @@ impl Setup {
     /// # Errors
     /// A [`Failure`]: a node can't be reached (5) or its release is not supported (4).
     pub fn survey(&self, pair: &Pair) -> Result<Survey> {
-        let reads = facts::reads();
+        let mut reads = facts::reads();
+        reads.push(record::read(&self.answers.storage.resource));
         let (first, second) = std::thread::scope(|scope| {
             let other = scope.spawn(|| pair.at(At::Second).read_all(&reads));
             let first = pair.at(At::First).read_all(&reads);
             (first, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
-        let of = |at: At, outputs: Result<Vec<crate::node::Output>, Lost>| -> Result<Facts> {
+        let of = |at: At, outputs: Result<Vec<crate::node::Output>, Lost>| -> Result<(Facts, NodeRecord)> {
             let name = &pair.at(at).name;
-            let outputs = outputs.map_err(|lost| unreachable(name, &lost))?;
-            facts::judge(&outputs).with_context(|| format!("surveying {name}"))
+            let mut outputs = outputs.map_err(|lost| unreachable(name, &lost))?;
+            let record = record::parse(&outputs.pop().unwrap_or_default());
+            let facts = facts::judge(&outputs).with_context(|| format!("surveying {name}"))?;
+            Ok((facts, record))
         };
-        self.judged([of(At::First, first)?, of(At::Second, second)?])
+        let ((first, first_record), (second, second_record)) = (of(At::First, first)?, of(At::Second, second)?);
+        Ok(Survey { records: [first_record, second_record], ..self.judged([first, second])? })
     }
 
-    /// What facts that are known already mean for these answers.
+    /// What facts that are known already mean for these answers; the nodes' records are not known.
     ///
     /// # Errors
     /// A [`Failure`] when a release is not supported (4).
     pub fn judged(&self, facts: [Facts; 2]) -> Result<Survey> {
         let platform = self.platform(&facts)?;
         let found = self.found(&facts);
-        Ok(Survey { facts, platform, found })
+        Ok(Survey { facts, platform, found, records: [NodeRecord::default(), NodeRecord::default()] })
     }
 
     fn platform(&self, facts: &[Facts; 2]) -> Result<Platform> {
@@ -245,6 +252,11 @@ pub fn unreachable(node: &str, lost: &Lost) -> Failure {
 /// A node that is not what it must be, with exit code 4.
 pub fn refused(node: Option<&str>, what: String, next: &str) -> Failure {
     failure(exit::PREFLIGHT, node, what, next)
+}
+
+/// A node on which something could not be done, with exit code 1.
+pub fn failed(node: Option<&str>, what: String, next: &str) -> Failure {
+    failure(exit::STEP_FAILED, node, what, next)
 }
 
 fn failure(exit: u8, node: Option<&str>, what: String, next: &str) -> Failure {

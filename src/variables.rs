@@ -51,8 +51,8 @@ impl Source<'_> {
             "nodes": nodes,
             "storage": self.storage(),
             "drbd": {
-                "device": "/dev/drbd0",
-                "minor": 0,
+                "device": format!("/dev/drbd{}", crate::drbd::MINOR),
+                "minor": crate::drbd::MINOR,
                 "dialect": self.dialect(),
                 "link_bytes_per_second": self.found.link_bytes_per_second,
             },

@@ -6,9 +6,12 @@ use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
 use hapair::action::file::{change_whole, write_whole};
-use hapair::node::Cmd;
+use hapair::node::{At, Cmd, Lost, Pair, Transport};
+use hapair::record::{self, Claim, Install};
+use hapair::rehearsal::mapping;
 
 /// A folder that stands for a node: `lib` is its /var/lib.
 struct Node(tempfile::TempDir);
@@ -47,6 +50,13 @@ impl Node {
         let out = self.run(&write_whole(path.to_str().unwrap(), "0640", "root:root", text.as_bytes().to_vec()));
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         assert_eq!(fs::read_to_string(path).unwrap(), text);
+    }
+}
+
+impl Transport for Node {
+    fn exec(&self, cmd: &Cmd) -> Result<hapair::node::Output, Lost> {
+        let out = self.run(cmd);
+        Ok(hapair::node::Output { code: out.status.code().unwrap(), stdout: out.stdout, stderr: out.stderr })
     }
 }
 
@@ -117,4 +127,58 @@ fn a_shared_file_is_changed_only_as_it_was_seen() {
     assert!(change("a\nb\n", "a\nb\nc\n"));
     assert_eq!(fs::read_to_string(node.record("backup").join(key(&path))).unwrap(), "a\n");
     assert_eq!(entries(&node.record("changed")), [""; 0]);
+}
+
+fn pair() -> (Pair, [Arc<Node>; 2]) {
+    let nodes = [Arc::new(Node::new()), Arc::new(Node::new())];
+    let node = |index: usize| hapair::node::Node {
+        name: format!("node{}", index + 1),
+        transport: nodes[index].clone() as Arc<dyn Transport>,
+    };
+    (Pair([node(0), node(1)]), nodes)
+}
+
+fn records(pair: &Pair) -> [record::NodeRecord; 2] {
+    At::BOTH.map(|at| record::parse(&pair.at(at).exec(&record::read("r0")).unwrap()))
+}
+
+#[test]
+fn one_run_at_a_time_on_each_node() {
+    let (pair, nodes) = pair();
+    let answers = mapping::tutorial();
+    let (one, two) = (Install::new(None).unwrap(), Install::new(None).unwrap());
+    let first = Claim::new(&pair, &answers, &one, "process 1 on desk");
+    let second = Claim::new(&pair, &answers, &two, "process 2 on laptop");
+    first.take().unwrap();
+    let failure = second.take().expect_err("held");
+    assert_eq!(failure.exit, hapair::exit::LOCKED);
+    assert!(failure.what.contains("process 1 on desk") && failure.what.contains("s old"), "{}", failure.what);
+    let found = records(&pair);
+    for (record, name) in found.iter().zip(["node1", "node2"]) {
+        assert_eq!(record.held.as_ref().unwrap().who, "process 1 on desk");
+        let belongs = record.belongs.as_ref().unwrap();
+        assert_eq!((belongs.cluster.as_str(), belongs.node.as_str()), ("xencluster", name));
+        assert_eq!(belongs.install, one.id);
+    }
+    // The same state folder again, after its run was killed: at once.
+    Claim::new(&pair, &answers, &one, "process 3 on desk").take().unwrap();
+    assert_eq!(records(&pair)[0].held.as_ref().unwrap().who, "process 3 on desk");
+    // Its owner is dead: no sign of life since an earlier boot of the node, or for long.
+    for node in &nodes {
+        let lock = fs::read_to_string(node.record("lock")).unwrap();
+        let dead: String = lock
+            .lines()
+            .map(|line| if line.starts_with("uptime=") { "uptime=-1000\n".to_owned() } else { format!("{line}\n") })
+            .collect();
+        fs::write(node.record("lock"), dead).unwrap();
+    }
+    second.take().unwrap();
+    assert_eq!(records(&pair)[1].held.as_ref().unwrap().owner, two.seat);
+    assert_eq!(records(&pair)[1].belongs.as_ref().unwrap().install, one.id, "whose node it is does not change");
+    // Letting go of what is not ours any more takes nothing.
+    first.release();
+    assert!(records(&pair)[0].held.is_some());
+    second.release();
+    assert!(records(&pair)[0].held.is_none() && records(&pair)[1].held.is_none());
+    assert_eq!(entries(&nodes[0].record("")), ["record"]);
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Act, Order, Refusal, RefusalKind, Scope, Seen, Settle, State};
+use crate::cluster::MANAGED;
 use crate::drbd::{self, View};
 use crate::node::{At, Cmd, Output};
 
@@ -29,6 +30,12 @@ pub struct DrbdConnection {
 
 /// One of the resource's options, the shared secret, must not be seen: neither in what would run nor in complaints.
 const ADJUST: &str = r#"
+# $1 resource, $2 minor
+up=
+while IFS= read -r line; do
+	case $line in *"$2: cs:Unconfigured"*) ;; *"$2: cs:"*) [ "${line%%:*}" -eq "$2" ] && up=yes ;; esac
+done </proc/drbd 2>/dev/null
+[ -n "$up" ] || ! managed "drbd-$1-clone" || exit 0
 out=$(drbdadm adjust "$1" 2>&1 </dev/null)
 code=$?
 [ -z "$out" ] || printf '%s\n' "$out" | sed 's/--shared-secret=[^ ]*/--shared-secret=********/g' >&2
@@ -108,7 +115,7 @@ impl Act for DrbdConnection {
 
     fn reads(&self, _at: At) -> Vec<Cmd> {
         vec![
-            drbd::look(&self.resource),
+            drbd::look(&self.resource, &self.minor),
             Cmd::read_sh(READ, self.files.clone()),
             Cmd::read_sh(PENDING, [self.resource.clone()]),
         ]
@@ -145,7 +152,7 @@ impl Act for DrbdConnection {
     }
 
     fn orders(&self, _at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {
-        let adjust = |at| Order::new(at, Cmd::write_sh(ADJUST, [self.resource.clone()]));
+        let adjust = |at| Order::new(at, Cmd::write_sh(&format!("{MANAGED}{ADJUST}"), [&self.resource, &self.minor]));
         Ok(At::BOTH.map(adjust).to_vec())
     }
 
@@ -156,7 +163,8 @@ impl Act for DrbdConnection {
                 self.nodes.join(" and "),
                 self.port
             ),
-            limit: Duration::from_secs(120),
+            // A cluster that just boots takes its time before it brings DRBD up.
+            limit: Duration::from_secs(300),
             every: Duration::from_secs(1),
             reboots: false,
             shell: format!("drbdadm cstate {} | grep -q -e Connected -e Sync", self.resource),

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Act, Order, Refusal, RefusalKind, Seen, Settle, State};
+use crate::cluster::MANAGED;
 use crate::drbd;
 use crate::node::{At, Cmd};
 
@@ -22,6 +23,7 @@ pub struct DrbdRole {
 // A second Primary on data that is still being copied would be switched off by its own handlers if the link went:
 // so the node itself looks once more.
 const PRIMARY: &str = r#"
+managed "drbd-$1-clone" && exit 0
 now=$(drbdadm dstate "$1") || exit $?
 case $now in
 UpToDate/UpToDate) exec drbdadm primary "$1" ;;
@@ -35,7 +37,7 @@ impl Act for DrbdRole {
     }
 
     fn reads(&self, _at: At) -> Vec<Cmd> {
-        vec![drbd::look(&self.resource)]
+        vec![drbd::look(&self.resource, &self.minor)]
     }
 
     fn judge(&self, at: At, seen: &Seen<'_>) -> State {
@@ -63,13 +65,14 @@ impl Act for DrbdRole {
     }
 
     fn orders(&self, at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {
-        Ok(vec![Order::new(at, Cmd::write_sh(PRIMARY, [self.resource.clone()]))])
+        Ok(vec![Order::new(at, Cmd::write_sh(&format!("{MANAGED}{PRIMARY}"), [self.resource.clone()]))])
     }
 
     fn settle(&self) -> Option<Settle> {
         Some(Settle {
             what: format!("{} Primary", self.resource),
-            limit: Duration::from_secs(30),
+            // Where Pacemaker promotes it, its peer may have to boot first.
+            limit: Duration::from_secs(300),
             every: Duration::from_secs(1),
             reboots: false,
             // `drbdadm role` is `drbdadm state` in 8.0.

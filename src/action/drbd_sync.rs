@@ -51,8 +51,10 @@ const FRESH: &str = r#"
 state=$(drbdadm dstate "$1") || exit $?
 gi=$(drbdadm get-gi "$1" </dev/null) || exit $?
 [ "$state" = Inconsistent/Inconsistent ] || { echo "$1 is $state now, not Inconsistent/Inconsistent: nothing was done" >&2; exit 1; }
-case $gi in
-*0000000000000004:*) ;;
+case "
+$gi" in
+*"
+0000000000000004:"*) ;;
 *) echo "$1 has been in use before ($gi): nothing was done" >&2; exit 1 ;;
 esac
 "#;
@@ -109,7 +111,7 @@ impl Act for DrbdSync {
     }
 
     fn reads(&self, _at: At) -> Vec<Cmd> {
-        vec![drbd::look(&self.resource)]
+        vec![drbd::look(&self.resource, &self.minor)]
     }
 
     fn judge(&self, _at: At, seen: &Seen<'_>) -> State {

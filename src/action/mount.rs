@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Act, Order, Refusal, RefusalKind, Seen, State};
+use crate::action::{Act, Order, Refusal, RefusalKind, Seen, Settle, State};
+use crate::cluster::MANAGED;
 use crate::node::{At, Cmd};
 
 /// Mounted now, from the right device; whether by hapair, the cluster or a boot script does not matter. Nothing is
@@ -22,6 +23,9 @@ pub struct Mount {
     /// Options, separated by commas.
     #[serde(default)]
     pub options: String,
+    /// Id of the resource by which Pacemaker mounts it, once it is in the CIB.
+    #[serde(default)]
+    pub managed: String,
 }
 
 const READ: &str = r#"
@@ -38,7 +42,8 @@ exit 0
 "#;
 
 const MOUNT: &str = r#"
-# $1 device, $2 path, $3 type, $4 options
+# $1 device, $2 path, $3 type, $4 options, $5 id of Pacemaker's resource
+[ -n "$5" ] && managed "$5" && exit 0
 mkdir -p "$2" || exit 1
 while read -r what where _; do
 	[ "$where" = "$2" ] && { echo "$what was mounted on $2 meanwhile" >&2; exit 1; }
@@ -136,8 +141,19 @@ impl Act for Mount {
             let options = format!("remount,{}", self.missing(options).join(","));
             return Ok(vec![Order::new(at, Cmd::write(["mount", "-o", &options, &self.path]))]);
         }
-        let args = [&self.device, &self.path, &self.fstype, &self.options].map(Clone::clone);
-        Ok(vec![Order::new(at, Cmd::write_sh(MOUNT, args).timeout(Duration::from_secs(300)))])
+        let args = [&self.device, &self.path, &self.fstype, &self.options, &self.managed].map(Clone::clone);
+        Ok(vec![Order::new(at, Cmd::write_sh(&format!("{MANAGED}{MOUNT}"), args).timeout(Duration::from_secs(300)))])
+    }
+
+    /// Our own mount is there at once; Pacemaker's comes when the pair has come up.
+    fn settle(&self) -> Option<Settle> {
+        (!self.managed.is_empty()).then(|| Settle {
+            what: format!("{} mounted on {}", self.device, self.path),
+            limit: Duration::from_secs(600),
+            every: Duration::from_secs(2),
+            reboots: false,
+            shell: format!("grep -q ' {} ' /proc/mounts", self.path),
+        })
     }
 }
 
@@ -153,6 +169,7 @@ mod tests {
             path: "/drbd0".into(),
             fstype: "ocfs2".into(),
             options: "noatime,_netdev".into(),
+            managed: String::new(),
         };
         let out = [Output { stdout: text.into(), ..Output::default() }];
         let memory = Memory::default();

@@ -10,10 +10,11 @@ use crate::engine::{Ended, Engine};
 use crate::event::{Event, Failure, Sink, StepName};
 use crate::exit;
 use crate::journal::{self, Journal};
-use crate::lock::Lock;
+use crate::lock::{self, Lock};
 use crate::node::{At, Pair};
 use crate::plan::Plan;
 use crate::preflight;
+use crate::record::{self, Claim, Install};
 use crate::report;
 use crate::secrets::Secrets;
 use crate::setup::{Setup, Survey};
@@ -95,13 +96,22 @@ fn go(
     }
     let pair = setup.connect(true)?;
     let survey = setup.survey(&pair)?;
-    let secrets = Secrets::of_install(&setup.state)?;
+    let own = Install::of(&setup.state)?;
+    let (id, seat) = own.as_ref().map_or((None, ""), |own| (Some(own.id.as_str()), own.seat.as_str()));
+    let verdict = record::judge(&setup.answers, &survey.records, id, seat)?;
+    let mut install = match own {
+        Some(own) => own,
+        None => Install::new(verdict.adopt)?,
+    };
+    install.learn(&survey.records);
+    install.keep(&setup.state)?;
+    let (secrets, taken) = Secrets::of_pair(&setup.state, &pair, &survey.platform)?;
     let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
     emit(&started(setup, run, &plan))?;
     for (at, facts) in At::BOTH.into_iter().zip(&survey.facts) {
         emit(&Event::NodeReached { node: pair.at(at).name.clone(), summary: facts.summary() })?;
     }
-    for text in notes(setup, &survey, lines) {
+    for text in verdict.notes.into_iter().chain(taken).chain(notes(setup, &survey, lines)) {
         emit(&Event::Note { text })?;
     }
     preflight::refuse(&preflight::findings(&setup.answers, &survey.facts))?;
@@ -113,7 +123,28 @@ fn go(
     if setup.answers.nodes[0].ssh == crate::answers::Reach::Local {
         engine.order = [At::Second, At::First];
     }
-    match engine.run(&plan, wanted.as_deref()) {
+    engine.remember(install.memory());
+    let claim = Claim::new(&pair, &setup.answers, &install, &lock::who(&run.command));
+    let take = || claim.take();
+    engine.before_change = Some(&take);
+    let ended = std::thread::scope(|scope| {
+        let (end, ended) = std::sync::mpsc::channel();
+        let claim = &claim;
+        scope.spawn(move || claim.keep(&ended, run.cancel));
+        let result = engine.run(&plan, wanted.as_deref());
+        drop(end);
+        result
+    });
+    claim.release();
+    if matches!(ended, Ok(Ended::Done { changed }) if changed > 0) {
+        learn(setup, &pair, &install)?;
+    }
+    if claim.was_lost() {
+        let what = "another run has taken the nodes while this one gave no sign of life".to_owned();
+        let failure = Failure { exit: exit::LOCKED, ..crate::setup::refused(None, what, "wait for it, then continue") };
+        return Err(failure.into());
+    }
+    match ended {
         Ok(Ended::Interrupted) => Ok(Outcome { code: exit::INTERRUPTED, changed: 0 }),
         Err(failure) => Ok(Outcome { code: failure.exit, changed: 0 }),
         Ok(Ended::Done { changed }) => {
@@ -125,6 +156,20 @@ fn go(
             Ok(Outcome { code: exit::DONE, changed })
         }
     }
+}
+
+/// Keeps what the nodes tell after a run: should one lose its record, the state folder still knows.
+fn learn(setup: &Setup, pair: &Pair, install: &Install) -> Result<()> {
+    let mut install = install.clone();
+    let mut records = [record::NodeRecord::default(), record::NodeRecord::default()];
+    for at in At::BOTH {
+        // A node that does not answer just now tells it to the next run.
+        if let Ok(output) = pair.at(at).exec(&record::read(&setup.answers.storage.resource)) {
+            records[at.index()] = record::parse(&output);
+        }
+    }
+    install.learn(&records);
+    install.keep(&setup.state)
 }
 
 fn started(setup: &Setup, run: &Run<'_>, plan: &Plan) -> Event {

@@ -69,13 +69,17 @@ fn mirrored(pair: &Pair) -> Result<()> {
     for at in At::BOTH {
         let node = pair.at(at);
         let text = ask(pair, at, &Cmd::read(["cat", "/proc/drbd"]))?;
-        let devices = drbd::proc(&text).devices;
-        let [device] = devices.as_slice() else { bail!("{}: /proc/drbd shows {} devices", node.name, devices.len()) };
+        let proc = drbd::proc(&text);
+        let Some(device) = proc.minor(drbd::MINOR) else { bail!("{}: DRBD's resource is not up: {text}", node.name) };
         let state = [&device.connection, &device.role, &device.peer_role, &device.disk, &device.peer_disk];
         if state.map(String::as_str) != ["Connected", "Primary", "Primary", "UpToDate", "UpToDate"] {
             bail!("{}: DRBD is not Primary and UpToDate on both sides: {text}", node.name);
         }
-        let line = text.lines().find(|line| line.contains("cs:")).unwrap_or_default().trim();
+        let line = text
+            .lines()
+            .find(|line| line.trim().starts_with(&format!("{}: cs:", drbd::MINOR)))
+            .unwrap_or_default()
+            .trim();
         seen.push(format!("{}: {line}", node.name));
     }
     proven("both nodes are Primary and UpToDate", &seen)

@@ -76,7 +76,7 @@ impl NodeStatus {
 #[must_use]
 pub fn reads(answers: &Answers) -> Vec<Cmd> {
     vec![
-        drbd::look(&answers.storage.resource),
+        drbd::look(&answers.storage.resource, &drbd::MINOR.to_string()),
         Cmd::read(["cat", "/proc/mounts"]),
         Cmd::read(CRM_MON),
         corosync::read(),
