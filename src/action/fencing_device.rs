@@ -41,6 +41,13 @@ pub(super) fn missing(view: &ClusterView) -> Vec<String> {
     if tops.is_empty() {
         missing.push("the CIB has no fencing device".to_owned());
     } else {
+        // A run that was killed while the cluster took over what ran (step boot) leaves it in maintenance mode: the
+        // devices run in it all the same, and that step, which comes later, ends it.
+        let mut view = view.clone();
+        if view.maintenance {
+            view.maintenance = false;
+            view.resources.iter_mut().for_each(|resource| resource.managed = true);
+        }
         missing.extend(view.missing_resources(&tops));
     }
     missing
