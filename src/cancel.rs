@@ -62,6 +62,8 @@ impl Cancel {
                         last();
                         std::process::exit(i32::from(crate::exit::INTERRUPTED));
                     }
+                    let _ = console::Term::stderr()
+                        .write_line("finishing what is being done; Ctrl-C once more leaves at once");
                 }
             });
         })?;
