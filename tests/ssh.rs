@@ -265,3 +265,102 @@ fn ctrl_c_does_not_reach_a_running_command() {
     assert_eq!(wait_for("signal").as_deref(), Some("signal seen; and then Ok(0)"));
     assert!(child.wait().unwrap().success());
 }
+
+/// A wire between us and sshd that can go silent without being cut: what a pulled cable or a dead switch looks like.
+struct Wire {
+    port: u16,
+    silent: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Wire {
+    fn to(sshd: &Sshd) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let wire = Self { port: listener.local_addr().unwrap().port(), silent: std::sync::Arc::default() };
+        let (server, silent) = (sshd.port, wire.silent.clone());
+        std::thread::spawn(move || {
+            for near in listener.incoming() {
+                let near = near.unwrap();
+                let Ok(far) = std::net::TcpStream::connect(("127.0.0.1", server)) else { continue };
+                for (from, to) in [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)] {
+                    let silent = silent.clone();
+                    std::thread::spawn(move || carry(from, to, &silent));
+                }
+            }
+        });
+        wire
+    }
+
+    fn silent(&self, silent: bool) {
+        self.silent.store(silent, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// The way to sshd over this wire.
+    fn target(&self, sshd: &Sshd) -> Target {
+        let known = sshd.path(&format!("known-{}", self.port));
+        fs::write(&known, sshd.known_line().replace(&sshd.port.to_string(), &self.port.to_string())).unwrap();
+        Target { port: self.port, known_hosts: known, ..sshd.target() }
+    }
+}
+
+fn carry(mut from: std::net::TcpStream, mut to: std::net::TcpStream, silent: &std::sync::atomic::AtomicBool) {
+    use std::io::{Read as _, Write as _};
+    let mut buffer = [0; 16384];
+    loop {
+        let count = from.read(&mut buffer).unwrap_or(0);
+        // What is on its way stays on its way.
+        while silent.load(std::sync::atomic::Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if count == 0 || to.write_all(&buffer[..count]).is_err() {
+            let _ = to.shutdown(std::net::Shutdown::Both);
+            return;
+        }
+    }
+}
+
+#[test]
+fn five_silent_seconds_in_mid_command_cost_nothing() {
+    let sshd = Sshd::start("");
+    let wire = Wire::to(&sshd);
+    let ssh = Ssh::new(wire.target(&sshd));
+    assert!(ssh.exec(&Cmd::read(["true"])).unwrap().ok());
+    let out = std::thread::scope(|threads| {
+        let running = threads.spawn(|| ssh.exec(&Cmd::write_sh("echo begun; sleep 2; echo done", NONE)));
+        std::thread::sleep(Duration::from_millis(500));
+        wire.silent(true);
+        std::thread::sleep(Duration::from_secs(5));
+        wire.silent(false);
+        running.join().unwrap()
+    });
+    assert_eq!(out.unwrap().text(), "begun\ndone\n");
+}
+
+#[test]
+fn minutes_of_silence_are_told_as_a_broken_connection_and_then_it_works_again() {
+    let sshd = Sshd::start("");
+    let wire = Wire::to(&sshd);
+    let ssh = Ssh::new(wire.target(&sshd));
+    assert!(ssh.exec(&Cmd::read(["true"])).unwrap().ok());
+    let start = Instant::now();
+    let (lost, took) = std::thread::scope(|threads| {
+        let running = threads.spawn(|| {
+            let lost = ssh.exec(&Cmd::write_sh("sleep 300", NONE));
+            (lost, start.elapsed())
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        wire.silent(true);
+        running.join().unwrap()
+    });
+    assert!(matches!(lost, Err(Lost::Dropped(_))), "{lost:?}");
+    assert!(took < Duration::from_secs(120), "noticed after {took:?}");
+    println!("a silent link is noticed after {:.0} s", took.as_secs_f64());
+
+    // While it is silent: a node that can be reached and whose SSH says nothing.
+    let deaf = Ssh::new(Target { connect_timeout: Duration::from_secs(2), ..wire.target(&sshd) });
+    let Err(Lost::Unreachable(why)) = deaf.exec(&Cmd::read(["true"])) else { panic!("reached") };
+    assert!(why.to_lowercase().contains("timed out") || why.contains("no answer"), "{why}");
+
+    wire.silent(false);
+    ssh.reset();
+    assert!(ssh.exec(&Cmd::read(["true"])).unwrap().ok());
+}
