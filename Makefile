@@ -1,13 +1,14 @@
 # make rehearse      the main job, for real, on two throw-away machines (minutes)
 # make rehearse-xen  the same under real Xen in QEMU (minutes with KVM, an hour emulated)
 # make test          all tests, the uml rehearsal included (under 30 minutes from a cold clone)
+# make matrix        the installer killed in every action and the power of each machine cut in every step (an hour or more)
 # make deny          licences and bans of the dependencies
 
 CARGO ?= cargo
 # Another emulator for rehearse-xen: make rehearse-xen QEMU=/path/to/qemu-system-x86_64
 QEMU ?=
 
-.PHONY: rehearse rehearse-xen test check docs deny
+.PHONY: rehearse rehearse-xen matrix test check docs deny
 
 rehearse:
 	tests/tools rehearse
@@ -16,6 +17,13 @@ rehearse:
 rehearse-xen:
 	tests/tools rehearse-xen
 	$(CARGO) run --quiet -- rehearse --engine qemu $(if $(QEMU),--qemu $(QEMU))
+
+matrix:
+	tests/tools rehearse
+	$(CARGO) test --test simulated -- --nocapture
+	$(CARGO) test --test rehearsal -- --ignored --nocapture
+	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm kill-actions
+	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm power
 
 test: check
 	tests/tools test

@@ -43,6 +43,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::node::{At, Cmd, Output};
+use crate::undo::Undoing;
 
 /// Whether an action is about one node or about both together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,6 +261,22 @@ pub trait Act {
 
     /// How long the end state may take to come about after the orders; `None`: at once.
     fn settle(&self) -> Option<Settle> {
+        None
+    }
+
+    /// What takes it back on a node, in order; nothing where that is impossible, needless or left to another action. The
+    /// lists of both nodes are of one length. Each command looks first whether there is anything to take back.
+    fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<command::Command> {
+        Vec::new()
+    }
+
+    /// It is taken back behind the others of its step: it reads what they leave.
+    fn undo_last(&self) -> bool {
+        false
+    }
+
+    /// What stays when everything is taken back, as a sentence.
+    fn left(&self) -> Option<String> {
         None
     }
 

@@ -83,6 +83,9 @@ pub struct InstallArgs {
     /// The answers file
     #[arg(long, value_name = "FILE")]
     pub answers: Option<PathBuf>,
+    /// Where hapair runs on one of the nodes (`ssh: local`): go on by itself after that node's reboot
+    #[arg(long)]
+    pub continue_after_reboot: bool,
     /// How the run is shown
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
@@ -132,6 +135,9 @@ pub enum Command {
         /// The answers file
         #[command(flatten)]
         answers: AnswersArg,
+        /// Run what it needs too, where that is not so
+        #[arg(long)]
+        with_needs: bool,
         /// How the run is shown
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
@@ -159,6 +165,23 @@ pub enum Command {
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=3600))]
         watch: Option<u64>,
     },
+    /// Take back what can be taken back, in reverse order; says what stays, and asks before it begins
+    // Not shown before a rehearsal has proved it on real machines.
+    #[command(hide = true)]
+    Undo {
+        /// The answers file
+        #[command(flatten)]
+        answers: AnswersArg,
+        /// Stop behind this step: it and all later ones are taken back, earlier ones stay
+        #[arg(long, value_name = "ID")]
+        until: Option<String>,
+        /// Consent without being asked: the name of the cluster
+        #[arg(long, value_name = "CLUSTER")]
+        confirm: Option<String>,
+        /// How the run is shown
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
     /// The same install, for real, on two throw-away machines
     Rehearse(RehearseArgs),
     /// Print the JSON Schema of the answers file
@@ -174,6 +197,17 @@ pub enum Engine {
     Uml,
     /// Whole virtual machines with GRUB and Xen; minutes with KVM, half an hour or more emulated
     Qemu,
+}
+
+/// What a rehearsal does to its install (`make matrix`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Harm {
+    /// Kill the installer in each step
+    KillSteps,
+    /// Kill the installer in each action
+    KillActions,
+    /// Cut the power of each machine in each step
+    Power,
 }
 
 /// Arguments of `rehearse`.
@@ -194,6 +228,12 @@ pub struct RehearseArgs {
     /// Install nothing: start the machines, leave them running and tell how to log in, by hand or with the wizard
     #[arg(long, hide = true)]
     pub machines: bool,
+    /// Do harm during the install and resume it each time
+    #[arg(long, value_enum, hide = true)]
+    pub harm: Option<Harm>,
+    /// Behind the proofs: take everything back, install again, prove again
+    #[arg(long, hide = true)]
+    pub undo: bool,
     /// Emulator in place of qemu-system-x86_64
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,

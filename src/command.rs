@@ -10,6 +10,7 @@ pub mod script;
 pub mod status;
 pub mod step;
 pub mod steps;
+pub mod undo;
 
 use std::io::Write as _;
 

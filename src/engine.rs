@@ -14,7 +14,7 @@ use crate::action::{Memory, RefusalKind, State};
 use crate::cancel::Cancel;
 use crate::event::{Event, Failure, Sink};
 use crate::exit;
-use crate::node::{At, Lost, Pair};
+use crate::node::{At, Cmd, Lost, Pair};
 use crate::plan::{Plan, PlannedAction, PlannedStep};
 use crate::step::Target;
 
@@ -30,6 +30,8 @@ pub enum Ended {
     },
     /// Ctrl-C: the running action was finished.
     Interrupted,
+    /// The machine that hapair runs on was told to reboot.
+    Rebooting,
 }
 
 /// Runs plans on a pair.
@@ -46,6 +48,10 @@ pub struct Engine<'a> {
     pub order: [At; 2],
     /// Done once, before the first change: takes both nodes for this run.
     pub before_change: Option<&'a (dyn Fn() -> Result<(), Failure> + Sync)>,
+    /// The node that hapair itself runs on.
+    pub local: Option<At>,
+    /// The order that lets the run go on by itself after that node's reboot.
+    pub continuation: Option<Cmd>,
     memory: Mutex<Memory>,
 }
 
@@ -54,12 +60,23 @@ pub struct Engine<'a> {
 enum Stop {
     Failed(Box<Failure>),
     Interrupted,
+    Rebooting,
 }
 
 impl<'a> Engine<'a> {
     /// An engine that has done nothing yet.
     pub fn new(pair: &'a Pair, sink: &'a Mutex<dyn Sink>, cancel: &'a Cancel, resume: String) -> Self {
-        Self { pair, sink, cancel, resume, order: At::BOTH, before_change: None, memory: Mutex::new(Memory::default()) }
+        Self {
+            pair,
+            sink,
+            cancel,
+            resume,
+            order: At::BOTH,
+            before_change: None,
+            local: None,
+            continuation: None,
+            memory: Mutex::new(Memory::default()),
+        }
     }
 
     /// What earlier runs have learnt, for the actions.
@@ -77,6 +94,7 @@ impl<'a> Engine<'a> {
         match self.steps(&steps) {
             Ok(changed) => Ok(Ended::Done { changed }),
             Err(Stop::Interrupted) => Ok(Ended::Interrupted),
+            Err(Stop::Rebooting) => Ok(Ended::Rebooting),
             Err(Stop::Failed(failure)) => {
                 // What went wrong is also the caller's to tell; a full disk must not hide it.
                 let _ = self.emit(&Event::Failed((*failure).clone()));
@@ -221,7 +239,7 @@ impl<'a> Engine<'a> {
                 Ok(count) => changed += count,
                 // A failure says more than an interruption.
                 Err(failed @ Stop::Failed(_)) => stop = Some(failed),
-                Err(Stop::Interrupted) => stop = stop.or(Some(Stop::Interrupted)),
+                Err(other) => stop = stop.or(Some(other)),
             }
         }
         stop.map_or(Ok(changed), Err)

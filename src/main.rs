@@ -51,12 +51,16 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         let Some(answers) = &cli.install.answers else {
             return ask::run(None, &places, Then::Install);
         };
-        return install(answers, places, cli.install.format, None);
+        let how = How { continue_after_reboot: cli.install.continue_after_reboot, ..How::default() };
+        return install(answers, places, cli.install.format, how);
     };
     match command {
         Command::Ask { answers } => ask::run(answers.as_deref(), &places, Then::Save),
         Command::Install(args) => match &args.answers {
-            Some(answers) => install(answers, places, args.format, None),
+            Some(answers) => {
+                let how = How { continue_after_reboot: args.continue_after_reboot, ..How::default() };
+                install(answers, places, args.format, how)
+            }
             None => {
                 say(
                     "hapair: install never asks: name an answers file with --answers FILE (`hapair schema` describes it)",
@@ -64,9 +68,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
                 Ok(exit::USAGE)
             }
         },
-        Command::Step { id, answers, format } => {
+        Command::Step { id, answers, with_needs, format } => {
             command::step::known(&Catalog::load(places.steps_dir.as_deref())?, &id)?;
-            install(&answers.answers, places, format, Some(id))
+            install(&answers.answers, places, format, How { step: Some(id), with_needs, ..How::default() })
         }
         Command::Check(args) => command::check::run(&Setup::load(&args.answers, places, Secrets::Resolve)?),
         Command::Plan { answers, step, offline, format } => {
@@ -100,6 +104,12 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             let watch = watch.map(std::time::Duration::from_secs);
             command::status::run(&setup, command::status::Options { json: format == Format::Json, watch })
         }
+        Command::Undo { answers, until, confirm, format } => {
+            let cancel = Cancel::listen()?;
+            let setup = Setup::load(&answers.answers, places, Secrets::Resolve)?;
+            let options = command::undo::Options { until, confirm, format, cancel: &cancel, resume: typed() };
+            command::undo::run(&setup, &options).map(|outcome| outcome.code)
+        }
         Command::Rehearse(args) => rehearsal::run(&args, places),
         Command::Schema => {
             command::print(&format!("{:#}\n", hapair::answers::schema::schema()))?;
@@ -108,13 +118,32 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     }
 }
 
-fn install(answers: &std::path::Path, places: Places, format: Format, step: Option<String>) -> anyhow::Result<u8> {
+/// What of an install is asked for.
+#[derive(Debug, Default)]
+struct How {
+    step: Option<String>,
+    with_needs: bool,
+    continue_after_reboot: bool,
+}
+
+fn install(answers: &std::path::Path, places: Places, format: Format, how: How) -> anyhow::Result<u8> {
     let cancel = Cancel::listen()?;
     let setup = Setup::load(answers, places, Secrets::Resolve)?;
-    let name = step.as_ref().map_or_else(|| "install".to_owned(), |id| format!("step {id}"));
-    install::run(
-        &setup,
-        &install::Run { command: name, steps: step.map(|id| vec![id]), format, cancel: &cancel, resume: typed() },
-    )
-    .map(|outcome| outcome.code)
+    if how.continue_after_reboot && std::fs::read_to_string(answers)?.contains("env:") {
+        say(
+            "hapair: --continue-after-reboot: after the boot there are no secrets from the environment (env:NAME); give them as file:PATH",
+        );
+        return Ok(exit::USAGE);
+    }
+    let command = how.step.as_ref().map_or_else(|| "install".to_owned(), |id| format!("step {id}"));
+    let run = install::Run {
+        command,
+        steps: how.step.map(|id| vec![id]),
+        with_needs: how.with_needs,
+        continue_after_reboot: how.continue_after_reboot,
+        format,
+        cancel: &cancel,
+        resume: typed(),
+    };
+    install::run(&setup, &run).map(|outcome| outcome.code)
 }

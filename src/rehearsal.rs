@@ -4,6 +4,7 @@ pub mod cache;
 pub mod command;
 pub mod lab;
 pub mod mapping;
+pub mod matrix;
 pub mod proof;
 pub mod qemu;
 pub mod repository;
@@ -23,7 +24,7 @@ use crate::answers::load::Secrets;
 use crate::answers::{Answers, Create, LabHypervisor, Reach, load};
 use crate::cancel::Cancel;
 use crate::cli::{Engine, PlanFormat, RehearseArgs};
-use crate::command::{install, plan, print, say};
+use crate::command::{install, plan, print, say, undo};
 use crate::event::Event;
 use crate::exit;
 use crate::journal::Journal;
@@ -47,6 +48,9 @@ pub fn run(args: &RehearseArgs, places: Places) -> Result<u8> {
         Some(path) => load::file(path, Secrets::Leave)?.answers,
         None => mapping::tutorial(),
     };
+    if let Some(ground) = std::env::var_os(matrix::CHILD) {
+        return only_install(args, answers, places, Path::new(&ground));
+    }
     let engine = engine(args);
     if engine == Engine::Uml && !uml::inside() {
         return outside(args, &answers, &places);
@@ -61,6 +65,31 @@ pub fn run(args: &RehearseArgs, places: Places) -> Result<u8> {
         let _ = cache::remove(&scratch);
     }
     result
+}
+
+/// The install on machines that run already, as a process that may be killed; see [`matrix`].
+fn only_install(args: &RehearseArgs, answers: Answers, places: Places, ground: &Path) -> Result<u8> {
+    let found = matrix::Ground::read(ground)?;
+    let xen = engine(args) == Engine::Qemu;
+    let (mut answers, _) =
+        mapping::onto(answers, &Ground { device: found.device, xen, hypervisor: LabHypervisor::default() });
+    for (node, (host, port)) in answers.nodes.iter_mut().zip(found.logins) {
+        node.ssh = Reach::Ssh { user: "root".to_owned(), host, port };
+    }
+    let places = Places { state_dir: Some(found.state_dir), identity: Some(found.key), ssh_config: None, ..places };
+    let mut setup = Setup::of(answers, places)?;
+    setup.rehearsal = true;
+    let cancel = Cancel::listen()?;
+    let run = install::Run {
+        command: "install".to_owned(),
+        steps: None,
+        with_needs: false,
+        continue_after_reboot: false,
+        format: args.format,
+        cancel: &cancel,
+        resume: "hapair rehearse".to_owned(),
+    };
+    install::run(&setup, &run).map(|outcome| outcome.code)
 }
 
 fn engine(args: &RehearseArgs) -> Engine {
@@ -232,16 +261,31 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
     let run = |command: &str| install::Run {
         command: command.to_owned(),
         steps: None,
+        with_needs: false,
+        continue_after_reboot: false,
         format: args.format,
         cancel,
         resume: "hapair rehearse (a rehearsal always begins anew)".to_owned(),
     };
-    let first = install::run(setup, &run("install"))?;
-    if first.code != exit::DONE {
-        return Ok(first.code);
+    if let Some(harm) = args.harm {
+        matrix::install(&mut proof::Stage { lab: &mut *lab, setup, pair: &pair, cancel }, harm)?;
+        for at in At::BOTH {
+            pair.at(at).transport.reset();
+        }
+    } else {
+        let first = install::run(setup, &run("install"))?;
+        if first.code != exit::DONE {
+            return Ok(first.code);
+        }
     }
     times.steps(setup)?;
-    proof::all(&mut proof::Stage { lab, setup, pair: &pair, cancel }, &mut times)?;
+    proof::all(&mut proof::Stage { lab: &mut *lab, setup, pair: &pair, cancel }, &mut times)?;
+    if args.undo {
+        let code = undone(args, lab, setup, &pair, cancel)?;
+        if code != exit::DONE {
+            return Ok(code);
+        }
+    }
     let again = Instant::now();
     let second = install::run(setup, &run("install (again)"))?;
     if second.code != exit::DONE {
@@ -267,6 +311,57 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
             ""
         },
         began.elapsed().as_secs_f64()
+    ))?;
+    Ok(exit::DONE)
+}
+
+/// Takes everything back, sees that the data stay, installs again and proves it again.
+fn undone(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, pair: &Pair, cancel: &Cancel) -> Result<u8> {
+    let file = format!("{}/.kept-by-undo", setup.answers.storage.mount);
+    proof::ask(pair, At::First, &Cmd::write_sh("echo kept >\"$1\" && sync", [file.clone()]))?;
+    let options = undo::Options {
+        until: None,
+        confirm: Some(setup.answers.cluster.clone()),
+        format: args.format,
+        cancel,
+        resume: "hapair rehearse (a rehearsal always begins anew)".to_owned(),
+    };
+    let back = undo::run(setup, &options)?;
+    if back.code != exit::DONE {
+        return Ok(back.code);
+    }
+    let script = "! pidof corosync pacemakerd >/dev/null && ! grep -q ' ocfs2 rw' /proc/mounts && ! grep -q 'cs:Connected' /proc/drbd \
+                  && [ ! -e /etc/ocfs2/cluster.conf ] && [ ! -e /etc/drbd.d/hapair.res ]";
+    for at in At::BOTH {
+        proof::ask(pair, at, &Cmd::read_sh(script, [] as [&str; 0]))
+            .with_context(|| format!("{} after undo", pair.at(at).name))?;
+    }
+    let again = undo::run(setup, &options)?;
+    if again.changed > 0 {
+        bail!("a second undo took back {} things: there must be nothing left", again.changed);
+    }
+    let run = install::Run {
+        command: "install (after undo)".to_owned(),
+        steps: None,
+        with_needs: false,
+        continue_after_reboot: false,
+        format: args.format,
+        cancel,
+        resume: options.resume.clone(),
+    };
+    let third = install::run(setup, &run)?;
+    if third.code != exit::DONE {
+        return Ok(third.code);
+    }
+    for at in At::BOTH {
+        if proof::ask(pair, at, &Cmd::read(["cat", &file]))?.trim() != "kept" {
+            bail!("{}: {file} is not what was written before undo", pair.at(at).name);
+        }
+    }
+    proof::state(&proof::Stage { lab, setup, pair, cancel })?;
+    print(&format!(
+        "proof: undo took back {} things, a second one none; an install made the pair again, with its data\n",
+        back.changed
     ))?;
     Ok(exit::DONE)
 }

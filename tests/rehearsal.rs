@@ -2,6 +2,10 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+/// One at a time: each needs the memory of two machines.
+static MACHINES: Mutex<()> = Mutex::new(());
 
 /// What has to be seen in the output, in this order.
 const PROOFS: [&str; 9] = [
@@ -18,9 +22,25 @@ const PROOFS: [&str; 9] = [
 
 #[test]
 fn two_fresh_machines_become_a_pair() {
+    rehearse(&[], &PROOFS);
+}
+
+#[test]
+#[ignore = "minutes more; `make matrix` runs it"]
+fn killed_in_each_step_it_goes_on_and_it_can_be_taken_back() {
+    let mut proofs = vec!["proof: the installer killed in each step, between intent and result"];
+    proofs.extend(&PROOFS[..5]);
+    proofs.push("proof: undo took back");
+    proofs.extend(&PROOFS[5..]);
+    rehearse(&["--preinstalled", "--harm", "kill-steps", "--undo"], &proofs);
+}
+
+fn rehearse(more: &[&str], proofs: &[&str]) {
+    let _alone = MACHINES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     // Its progress goes to this test's own stderr: a run of minutes should show where it is.
     let output = Command::new(env!("CARGO_BIN_EXE_hapair"))
         .args(["rehearse", "--engine", "uml"])
+        .args(more)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -28,7 +48,7 @@ fn two_fresh_machines_become_a_pair() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}\n{said}", output.status);
     let mut rest = said.as_str();
-    for proof in PROOFS {
+    for proof in proofs {
         let Some(place) = rest.find(proof) else { panic!("not seen (in this order): {proof}\n{said}") };
         rest = &rest[place..];
     }

@@ -10,8 +10,10 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::command::Command;
 use super::{Act, Change, Order, Refusal, RefusalKind, Seen, State};
 use crate::node::{At, Cmd};
+use crate::undo::{self, Undoing};
 
 const MENU: &str = "/boot/grub/grub.cfg";
 /// Of GRUB before its second version.
@@ -171,6 +173,24 @@ impl Act for BootEntry {
             return State::Satisfied;
         }
         State::Drift(Change::new(format!("give Xen the arguments {} at boot", missing.join(" "))))
+    }
+
+    fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<Command> {
+        const NONE: &str = r#"! grep -qF -e "$1" /boot/grub/grub.cfg"#;
+        vec![undo::script(
+            "write GRUB's menu without hapair's arguments for Xen",
+            "update-grub",
+            NONE,
+            &[&self.arguments],
+        )]
+    }
+
+    fn undo_last(&self) -> bool {
+        true
+    }
+
+    fn left(&self) -> Option<String> {
+        Some("Xen stays installed and the entry that GRUB boots, as its package wants it: apt-get purge xen-system-amd64 ends that.".to_owned())
     }
 
     fn orders(&self, at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {

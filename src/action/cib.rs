@@ -12,9 +12,11 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use self::compare::{Comparison, compare, in_section};
+use super::command::{Command, Where};
 use super::{Act, Change, Order, Refusal, RefusalKind, Scope, Seen, State};
 use crate::cluster::NOT_CONNECTED;
 use crate::node::{At, Cmd};
+use crate::undo::{self, Undoing};
 
 /// Sections that `cibadmin -o` knows. It takes any word: of an unknown one it prints the whole CIB, with exit code 0.
 const SECTIONS: [&str; 7] =
@@ -117,6 +119,33 @@ impl Act for Cib {
         }
         let change = Change::new(format!("load {}: {}", self.title, named(&found.ids)));
         State::Drift(if self.is_secret() { change } else { change.diff(found.diff) })
+    }
+
+    fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<Command> {
+        const NONE: &str = r#"shift
+live=$(cibadmin -Q 2>/dev/null) || exit 0
+while [ "$#" -ge 2 ]; do
+    ! printf '%s\n' "$live" | grep -qF " id=\"$2\"" || exit 1
+    shift 2
+done
+exit 0"#;
+        // Properties and defaults go with the cluster's own state: fencing is never switched off while VMs are defined.
+        if !["configuration", "resources", "constraints"].contains(&self.section.as_str()) {
+            return Vec::new();
+        }
+        let Ok(objects) = self.objects().and_then(|objects| compare::top(&self.section, objects)) else {
+            return Vec::new();
+        };
+        let mut args = vec!["600".to_owned()];
+        args.extend(objects.into_iter().rev().flat_map(|(tag, id)| [tag, id]));
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let back = undo::script(
+            format!("take {} out of the CIB; what runs of it is stopped", self.title),
+            include_str!("../undo/cib.sh"),
+            NONE,
+            &args,
+        );
+        vec![Command { timeout: "1500".to_owned(), scope: Where::Pair, ..back }]
     }
 
     fn orders(&self, _at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Act, Change, Order, Refusal, RefusalKind, Scope, Seen, Settle, State};
 use crate::node::{At, Cmd, quote};
+use crate::undo::Undoing;
 
 /// Where a command runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +21,7 @@ pub enum Where {
 }
 
 /// A command that runs unless another one succeeds. Arguments are given one by one: no shell splits them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
     /// Program and arguments.
@@ -36,6 +37,9 @@ pub struct Command {
     /// Seconds that `unless` may take to come true after `run`.
     #[serde(default)]
     pub wait: String,
+    /// Program and arguments that take it back, where that is to be done; run only while `unless` succeeds.
+    #[serde(default)]
+    pub undo: Vec<String>,
     /// `node` (each) or `pair` (once, on the first).
     #[serde(default)]
     pub scope: Where,
@@ -53,6 +57,19 @@ fn seconds(field: &str, text: &str) -> Result<Duration> {
 }
 
 impl Command {
+    /// A command on each node, with the usual limits.
+    pub fn new(run: Vec<String>, unless: Vec<String>) -> Self {
+        Self {
+            run,
+            unless,
+            title: String::new(),
+            timeout: timeout(),
+            wait: String::new(),
+            undo: Vec::new(),
+            scope: Where::Node,
+        }
+    }
+
     fn check(&self) -> Result<Duration> {
         if self.run.is_empty() || self.unless.is_empty() {
             bail!("a command needs run and unless, each with a program");
@@ -99,6 +116,21 @@ impl Act for Command {
     fn orders(&self, at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {
         let limit = self.check()?;
         Ok(vec![Order::new(at, Cmd::write(self.run.iter().map(String::as_str)).timeout(limit))])
+    }
+
+    fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<Command> {
+        if self.undo.is_empty() {
+            return Vec::new();
+        }
+        // Where it is not so there is nothing to take back.
+        let unless = ["sh", "-c", "! \"$@\" >/dev/null 2>&1", "sh"].map(str::to_owned).into_iter();
+        let back = Command {
+            title: format!("undo: {}", self.title()),
+            wait: self.wait.clone(),
+            scope: self.scope,
+            ..Command::new(self.undo.clone(), unless.chain(self.unless.iter().cloned()).collect())
+        };
+        vec![back]
     }
 
     fn settle(&self) -> Option<Settle> {

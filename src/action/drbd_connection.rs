@@ -5,10 +5,12 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::command::Command;
 use crate::action::{Act, Order, Refusal, RefusalKind, Scope, Seen, Settle, State};
 use crate::cluster::MANAGED;
 use crate::drbd::{self, View};
 use crate::node::{At, Cmd, Output};
+use crate::undo::{self, Undoing};
 
 /// Sees both nodes: their files must be identical, and a split brain shows only in both.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -149,6 +151,13 @@ impl Act for DrbdConnection {
             return State::drift(what);
         }
         State::Satisfied
+    }
+
+    fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<Command> {
+        const NONE: &str =
+            r#"! grep -q "^ *$2: cs:" /proc/drbd 2>/dev/null || grep -q "^ *$2: cs:Unconfigured" /proc/drbd"#;
+        let title = format!("take the DRBD resource {} down; its data stay", self.resource);
+        vec![undo::script(title, r#"drbdadm down "$1""#, NONE, &[&self.resource, &self.minor])]
     }
 
     fn orders(&self, _at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {

@@ -166,6 +166,13 @@ impl Act for DrbdMetadata {
         State::Drift(Change::new(summaries.join("; ")).risk(risk))
     }
 
+    fn left(&self) -> Option<String> {
+        Some(format!(
+            "DRBD's metadata and everything written since stay on {}: an install with the same answers finds them again. `drbdadm wipe-md` or `wipefs` on each node would end that.",
+            self.devices.join(" and ")
+        ))
+    }
+
     fn orders(&self, _at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {
         let mut orders = Vec::new();
         for at in At::BOTH {

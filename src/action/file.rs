@@ -8,8 +8,10 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 
+use super::command::Command;
 use super::{Act, Change, Order, Refusal, RefusalKind, RenderedFile, Seen, State};
 use crate::node::{At, Cmd};
+use crate::undo::{self, Undoing};
 
 /// Its arguments are told at its top.
 const WRITE: &str = include_str!("file/write.sh");
@@ -130,6 +132,10 @@ impl Act for File {
         State::Satisfied
     }
 
+    fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<Command> {
+        vec![undo::file(&self.path)]
+    }
+
     fn orders(&self, at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {
         let (bytes, mode) = self.wanted()?;
         let cmd = write_whole(&self.path, &format!("{mode:04o}"), &self.owner, bytes).secret(self.is_secret());
@@ -162,6 +168,9 @@ fn write(path: &str, mode: &str, owner: &str, old: &str, bytes: Vec<u8>) -> Cmd 
     let size = bytes.len().to_string();
     Cmd::write_sh(WRITE, [path, mode, owner, &size, &backup_name(path), old]).stdin(bytes)
 }
+
+/// Paths that other actions than `file` write through the same script, with a record.
+pub const RECORDED: [&str; 2] = ["/etc/hosts", "/etc/hostname"];
 
 /// A path as one file name.
 pub fn backup_name(path: &str) -> String {

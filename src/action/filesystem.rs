@@ -284,6 +284,10 @@ impl Act for Filesystem {
         ))
     }
 
+    fn left(&self) -> Option<String> {
+        Some("The cluster file system stays with the VMs' disks and configurations.".to_owned())
+    }
+
     fn orders(&self, _at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {
         let (d, _) = Self::seen(At::First, seen);
         if !d.block || !d.uses.is_empty() {

@@ -8,9 +8,11 @@ use std::net::IpAddr;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::command::Command;
 use super::file::{change_whole, with_diff, write_whole};
 use super::{Act, Change, Order, Refusal, RefusalKind, Seen, State};
 use crate::node::{At, Cmd};
+use crate::undo::{self, Undoing};
 
 /// `$1` own name, `$2` the peer's. What runs under another name is only looked for when the name differs: programs
 /// whose process names are read without starting a process for each.
@@ -203,6 +205,31 @@ impl Act for HostNames {
             }
         }
         State::Satisfied
+    }
+
+    fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<Command> {
+        // What others wrote into /etc/hosts since stays.
+        const LINES: &str = r#"set -eu
+grep -vxF -e "$1" -e "$2" /etc/hosts >/etc/.hosts.hapair-new || [ "$?" = 1 ]
+chmod 0644 /etc/.hosts.hapair-new
+sync /etc/.hosts.hapair-new
+mv -f -T /etc/.hosts.hapair-new /etc/hosts
+rm -f /var/lib/hapair/backup/%2Fetc%2Fhosts /var/lib/hapair/absent/%2Fetc%2Fhosts
+rm -f /var/lib/hapair/written/%2Fetc%2Fhosts"#;
+        const NO_LINES: &str = r#"[ -e /var/lib/hapair/backup/%2Fetc%2Fhosts ] || exit 0
+! grep -qxF -e "$1" -e "$2" /etc/hosts"#;
+        let lines = [format!("{}\t{}", self.address, self.name), format!("{}\t{}", self.peer_address, self.peer)];
+        vec![
+            undo::file("/etc/hostname"),
+            undo::script(
+                "call this node as /etc/hostname says",
+                "hostname \"$(cat /etc/hostname)\"",
+                "[ ! -s /etc/hostname ] || [ \"$(uname -n)\" = \"$(cat /etc/hostname)\" ]",
+                &[],
+            ),
+            undo::file("/etc/hosts"),
+            undo::script("take both names out of /etc/hosts", LINES, NO_LINES, &[&lines[0], &lines[1]]),
+        ]
     }
 
     fn orders(&self, at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {

@@ -3,9 +3,11 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::command::Command;
 use crate::action::{Act, Order, Refusal, RefusalKind, Seen, State};
 use crate::drbd;
 use crate::node::{At, Cmd};
+use crate::undo::{self, Undoing};
 
 /// Loaded now and at boot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -122,6 +124,16 @@ impl Act for KernelModule {
             (false, true) => State::drift(format!("load the module {}", self.name)),
             (false, false) => State::drift(format!("load the module {}, now and at boot", self.name)),
         }
+    }
+
+    fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<Command> {
+        const REMOVE: &str = r#"rm -f "/etc/modules-load.d/$1.conf" && sync /etc/modules-load.d"#;
+        // Only a file that says nothing else.
+        const NONE: &str = r#"[ "$(cat "/etc/modules-load.d/$1.conf" 2>/dev/null)" != "$1" ]"#;
+        if self.init != "systemd" {
+            return Vec::new();
+        }
+        vec![undo::script(format!("load the module {} no more at boot", self.name), REMOVE, NONE, &[&self.name])]
     }
 
     fn orders(&self, at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {

@@ -5,9 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::command::Command;
 use crate::action::{Act, Order, Refusal, RefusalKind, Seen, Settle, State};
 use crate::cluster::MANAGED;
 use crate::node::{At, Cmd};
+use crate::undo::{self, Undoing};
 
 /// Mounted now, from the right device; whether by hapair, the cluster or a boot script does not matter. Nothing is
 /// written to /etc/fstab: the cluster or the boot script mounts it at boot, after DRBD is Primary.
@@ -133,6 +135,11 @@ impl Act for Mount {
             return State::Unknown(format!("{} is not there yet", self.device));
         }
         State::drift(format!("mount {} on {}", self.device, self.path))
+    }
+
+    fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<Command> {
+        const NONE: &str = r#"! grep -qF " $1 $2 " /proc/mounts"#;
+        vec![undo::script(format!("unmount {}", self.path), r#"umount "$1""#, NONE, &[&self.path, &self.fstype])]
     }
 
     fn orders(&self, at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {

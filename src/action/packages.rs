@@ -175,6 +175,10 @@ impl Act for Packages {
         State::drift(format!("{todo} (the last try failed: {})", refusal.what.lines().next().unwrap_or_default()))
     }
 
+    fn left(&self) -> Option<String> {
+        Some("The packages stay installed.".to_owned())
+    }
+
     fn orders(&self, at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {
         let text = seen.get(at, 0).text();
         let args = self.args(&text);

@@ -338,6 +338,10 @@ impl Act for Partition {
         }
     }
 
+    fn left(&self) -> Option<String> {
+        Some(format!("The partitions {} stay as they are, with all that is on them.", self.devices.join(" and ")))
+    }
+
     fn orders(&self, _at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {
         let devices = Self::devices(seen);
         let (todo, size) = self.todo(&devices, seen).map_err(|state| anyhow!("not to be done: {state:?}"))?;

@@ -91,6 +91,10 @@ impl Act for Reboot {
         }
     }
 
+    fn left(&self) -> Option<String> {
+        Some("The nodes run as they were booted, under Xen, until they are rebooted.".to_owned())
+    }
+
     fn orders(&self, at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {
         let reboot = if self.init == "sysv" { ["shutdown", "-r", "now"].as_slice() } else { &["systemctl", "reboot"] };
         Ok(vec![Order::new(at, Cmd::write_sh(REBOOT, reboot.iter().copied()))])

@@ -6,8 +6,10 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::command::Command;
 use super::{Act, Change, Order, Refusal, RefusalKind, Risk, Seen, State};
 use crate::node::{At, Cmd};
+use crate::undo::{self, Undoing};
 
 const LOOK: &str = include_str!("ring/look.sh");
 const RESET: &str = include_str!("ring/reset.sh");
@@ -108,6 +110,13 @@ impl Act for Ring {
             return State::drift("remove the state of the cluster of one that the package started");
         }
         State::Satisfied
+    }
+
+    fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<Command> {
+        const NONE: &str = "[ ! -e /var/lib/pacemaker/cib/cib.xml ]";
+        const REMOVE: &str = r"! pidof corosync pacemakerd >/dev/null || { echo 'the cluster still runs: its state was left' >&2; exit 1; }
+rm -rf /var/lib/corosync/* /var/lib/pacemaker/pengine/* /var/lib/pacemaker/cib/*";
+        vec![undo::script("remove the cluster's own state (the CIB)", REMOVE, NONE, &[])]
     }
 
     fn orders(&self, at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {

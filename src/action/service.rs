@@ -5,8 +5,10 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::command::Command;
 use super::{Act, Order, Refusal, RefusalKind, Seen, Settle, State};
 use crate::node::{At, Cmd};
+use crate::undo::{self, Undoing};
 
 /// Starts (or stops) a service; if that fails, its last messages say more than systemd does. `$1` verb, `$2` unit.
 const SYSTEMCTL: &str = r#"systemctl "$1" "$2" || {
@@ -221,6 +223,21 @@ impl Act for Service {
         }
         let words: Vec<String> = missing.into_iter().map(|(_, words)| words).collect();
         State::drift(words.join(", "))
+    }
+
+    /// Only what this install started: a service that ran before goes on.
+    fn undo(&self, _at: At, undoing: &Undoing<'_>) -> Vec<Command> {
+        const OFF: &str = r#"! systemctl -q is-active "$1" && ! systemctl -q is-enabled "$1" 2>/dev/null"#;
+        if !undoing.begun || (want(&self.enabled) != Some(true) && want(&self.active) != Some(true)) {
+            // The lists of both nodes have to be of one length.
+            return vec![undo::script(format!("leave the service {} as it is", self.name), ":", ":", &[])];
+        }
+        let title = format!("stop the service {}, and keep it from starting at boot", self.name);
+        if self.is_sysv() {
+            const STOP: &str = r#"invoke-rc.d "$1" stop && update-rc.d -f "$1" remove"#;
+            return vec![undo::script(title, STOP, r#"! "/etc/init.d/$1" status >/dev/null 2>&1"#, &[&self.name])];
+        }
+        vec![undo::script(title, r#"systemctl disable --now -- "$1""#, OFF, &[&self.unit()])]
     }
 
     fn orders(&self, at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {

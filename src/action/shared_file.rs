@@ -121,6 +121,10 @@ impl Act for SharedFile {
         State::Satisfied
     }
 
+    fn left(&self) -> Option<String> {
+        Some("The cluster file system stays with the VMs' disks and configurations.".to_owned())
+    }
+
     fn orders(&self, _at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {
         Ok(vec![Order::new(At::First, write(&self.path, &self.mode, &self.guard, self.bytes()?))])
     }

@@ -87,6 +87,10 @@ impl Act for SshKey {
         }
     }
 
+    fn left(&self) -> Option<String> {
+        Some(format!("Root's own key {SSH}/id_ed25519 stays on each node; the other node no longer lets it in."))
+    }
+
     fn orders(&self, at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {
         Ok(vec![Order::new(at, Cmd::write_sh(MAKE, [SSH, &self.comment, &self.kind]))])
     }

@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::command::Command;
 use super::file::change_whole;
 use super::ssh_key::{SSH, kind, public_key_read};
 use super::{Act, Order, Scope, Seen, State};
 use crate::node::{At, Cmd};
+use crate::undo::{self, Undoing};
 
 /// Modes, then the file. `$1` folder.
 const AUTHORIZED: &str = r#"cd "$1" 2>/dev/null || exit 3
@@ -227,6 +229,36 @@ impl Act for SshTrust {
             }
             Err(error) => State::Unknown(format!("{error:#}")),
         }
+    }
+
+    fn undo(&self, at: At, undoing: &Undoing<'_>) -> Vec<Command> {
+        const KEY: &str = r#"set -eu
+file=$1/authorized_keys
+cp -p "$file" "$file.hapair-new"
+grep -vF -e "$2" "$file" >"$file.hapair-new" || [ "$?" = 1 ]
+sync "$file.hapair-new"
+mv -f -T "$file.hapair-new" "$file""#;
+        const NO_KEY: &str = r#"[ -z "$2" ] || ! grep -qF -e "$2" "$1/authorized_keys" 2>/dev/null"#;
+        const HOSTS: &str = r#"file=$1/known_hosts
+shift
+for name; do
+    ssh-keygen -q -R "$name" -f "$file" >/dev/null || exit 1
+done"#;
+        const NO_HOSTS: &str = r#"file=$1/known_hosts
+shift
+[ -s "$file" ] || exit 0
+for name; do
+    [ -z "$(ssh-keygen -F "$name" -f "$file")" ] || exit 1
+done"#;
+        let peer = self.nodes.get(at.peer().index()).map_or("", String::as_str);
+        let key = undoing.known.public_keys[at.peer().index()].as_deref().and_then(key_of);
+        let body = key.map(|(_, body)| body).unwrap_or_default();
+        let mut hosts = vec![SSH];
+        hosts.extend(self.peer_names(at));
+        vec![
+            undo::script(format!("let root of {peer} in no more"), KEY, NO_KEY, &[SSH, &body]),
+            undo::script(format!("forget the host keys of {peer}"), HOSTS, NO_HOSTS, &hosts),
+        ]
     }
 
     fn orders(&self, _at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {

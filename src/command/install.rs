@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::answers::Reach;
 use crate::cancel::Cancel;
+use crate::command::step;
+use crate::continuation;
 use crate::engine::{Ended, Engine};
 use crate::event::{Event, Failure, Sink, StepName};
 use crate::exit;
@@ -26,6 +29,10 @@ pub struct Run<'a> {
     pub command: String,
     /// Ids of the steps; all if `None`.
     pub steps: Option<Vec<String>>,
+    /// Of a single step: run what it needs too, where that is not so.
+    pub with_needs: bool,
+    /// On one of the nodes itself: go on by itself after its reboot.
+    pub continue_after_reboot: bool,
     /// How it is shown.
     pub format: report::Format,
     /// Ctrl-C.
@@ -35,9 +42,9 @@ pub struct Run<'a> {
 }
 
 /// Gives every event to the journal first, and to the reporter only when it is on disk.
-struct Sinks {
-    journal: Journal,
-    reporter: Box<dyn Sink>,
+pub(crate) struct Sinks {
+    pub(crate) journal: Journal,
+    pub(crate) reporter: Box<dyn Sink>,
 }
 
 impl Sink for Sinks {
@@ -107,7 +114,8 @@ fn go(
     install.keep(&setup.state)?;
     let (secrets, taken) = Secrets::of_pair(&setup.state, &pair, &survey.platform)?;
     let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
-    emit(&started(setup, run, &plan))?;
+    let wanted = steps(run, &pair, &plan)?;
+    emit(&started(setup, run, &plan, wanted.as_deref()))?;
     for (at, facts) in At::BOTH.into_iter().zip(&survey.facts) {
         emit(&Event::NodeReached { node: pair.at(at).name.clone(), summary: facts.summary() })?;
     }
@@ -115,13 +123,14 @@ fn go(
         emit(&Event::Note { text })?;
     }
     preflight::refuse(&preflight::findings(&setup.answers, &survey.facts))?;
-    if let Some(ids) = &run.steps {
-        needs(setup, &pair, &plan, ids)?;
-    }
-    let wanted: Option<Vec<&str>> = run.steps.as_ref().map(|ids| ids.iter().map(String::as_str).collect());
+    let wanted: Option<Vec<&str>> = wanted.as_ref().map(|ids| ids.iter().map(String::as_str).collect());
     let mut engine = Engine::new(&pair, sinks, run.cancel, run.resume.clone());
-    if setup.answers.nodes[0].ssh == crate::answers::Reach::Local {
-        engine.order = [At::Second, At::First];
+    engine.local = At::BOTH.into_iter().find(|at| setup.answers.nodes[at.index()].ssh == Reach::Local);
+    if let Some(at) = engine.local {
+        engine.order = [at.peer(), at];
+        if run.continue_after_reboot {
+            engine.continuation = Some(continuation::order(&continuation::unit()?));
+        }
     }
     engine.remember(install.memory());
     let claim = Claim::new(&pair, &setup.answers, &install, &lock::who(&run.command));
@@ -145,7 +154,7 @@ fn go(
         return Err(failure.into());
     }
     match ended {
-        Ok(Ended::Interrupted) => Ok(Outcome { code: exit::INTERRUPTED, changed: 0 }),
+        Ok(Ended::Interrupted | Ended::Rebooting) => Ok(Outcome { code: exit::INTERRUPTED, changed: 0 }),
         Err(failure) => Ok(Outcome { code: failure.exit, changed: 0 }),
         Ok(Ended::Done { changed }) => {
             emit(&Event::RunDone {
@@ -172,8 +181,8 @@ fn learn(setup: &Setup, pair: &Pair, install: &Install) -> Result<()> {
     install.keep(&setup.state)
 }
 
-fn started(setup: &Setup, run: &Run<'_>, plan: &Plan) -> Event {
-    let wanted = |id: &str| run.steps.as_ref().is_none_or(|ids| ids.iter().any(|wanted| wanted == id));
+fn started(setup: &Setup, run: &Run<'_>, plan: &Plan, steps: Option<&[String]>) -> Event {
+    let wanted = |id: &str| steps.is_none_or(|ids| ids.iter().any(|wanted| wanted == id));
     Event::RunStarted {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster: setup.answers.cluster.clone(),
@@ -208,40 +217,18 @@ fn notes(setup: &Setup, survey: &Survey, lines: &[journal::Line]) -> Vec<String>
     notes
 }
 
-/// Refuses a single step whose needs are not so on the system, whatever the journal says.
-fn needs(setup: &Setup, pair: &Pair, plan: &Plan, ids: &[String]) -> Result<()> {
+/// The steps to run: with a single step's needs in front where they are not so and may be run, or a refusal.
+fn steps(run: &Run<'_>, pair: &Pair, plan: &Plan) -> Result<Option<Vec<String>>> {
+    let Some(ids) = &run.steps else { return Ok(None) };
+    let mut wanted = ids.clone();
     for id in ids {
-        let Some(step) = plan.step(id) else { continue };
-        let needed: Vec<_> = step.step.needs.iter().filter_map(|need| plan.step(need)).collect();
-        let actions: Vec<_> = needed.iter().flat_map(|step| &step.actions).collect();
-        let looked = crate::engine::look(pair, &actions)
-            .map_err(|(at, lost)| crate::setup::unreachable(&pair.at(at).name, &lost))?;
-        let mut index = 0;
-        for need in needed {
-            for action in &need.actions {
-                for (at, state) in looked.states(index, action, &crate::action::Memory::default()) {
-                    if let Some(missing) = words(&state) {
-                        let node = (!action.is_pair()).then(|| setup.answers.nodes[at.index()].name.as_str());
-                        let what = format!("the step {id} needs {}, which is not so: {missing}", need.step.id);
-                        let next = format!("run that step first: hapair step {} --answers ...", need.step.id);
-                        return Err(crate::setup::refused(node, what, &next).into());
-                    }
-                }
-                index += 1;
-            }
+        let missing = step::missing(pair, plan, id)?;
+        if !run.with_needs {
+            step::refuse(id, &missing)?;
         }
+        wanted.extend(missing.into_iter().map(|missing| missing.step));
     }
-    Ok(())
-}
-
-/// What is missing, if anything is.
-fn words(state: &crate::action::State) -> Option<String> {
-    match state {
-        crate::action::State::Satisfied => None,
-        crate::action::State::Drift(change) => Some(change.summary.clone()),
-        crate::action::State::Unknown(why) => Some(why.clone()),
-        crate::action::State::Refused(refusal) => Some(refusal.what.clone()),
-    }
+    Ok(Some(wanted))
 }
 
 fn summary(setup: &Setup, changed: usize, single: bool) -> Vec<String> {

@@ -57,6 +57,9 @@ impl Engine<'_> {
         let orders = seen
             .with(0, &memory, |seen| instance.orders(at, seen))
             .map_err(|error| self.stop(self.failure(step, action, at, format!("{error:#}"), String::new())))?;
+        if reboots && self.local == Some(at) {
+            return Err(self.reboot_here(step, action, at, &orders));
+        }
         for order in &orders {
             self.order(step, action, order, reboots)?;
         }
@@ -69,6 +72,28 @@ impl Engine<'_> {
             seconds: began.elapsed().as_secs_f64(),
         })?;
         Ok(1)
+    }
+
+    /// Reboots the machine that this process runs on: says so, and how it goes on.
+    fn reboot_here(&self, step: &PlannedStep, action: &PlannedAction, at: At, orders: &[Order]) -> Stop {
+        let name = &self.pair.at(at).name;
+        let go = || -> Result<(), Stop> {
+            if let Some(cmd) = &self.continuation {
+                self.order(step, action, &Order::new(at, cmd.clone()), false)?;
+            }
+            let how =
+                if self.continuation.is_some() { "this goes on by itself" } else { "continue with the same command" };
+            let text = format!("hapair runs on {name}, which reboots now; after the boot {how}: {}", self.resume);
+            self.say(&Event::Note { text })?;
+            for order in orders {
+                self.order(step, action, order, true)?;
+            }
+            self.say(&Event::Interrupted { step: step.step.id.clone(), resume: self.resume.clone() })
+        };
+        match go() {
+            Ok(()) => Stop::Rebooting,
+            Err(stop) => stop,
+        }
     }
 
     fn order(&self, step: &PlannedStep, action: &PlannedAction, order: &Order, reboots: bool) -> Result<(), Stop> {

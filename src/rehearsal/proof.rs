@@ -55,6 +55,16 @@ pub fn all(stage: &mut Stage<'_>, times: &mut Times) -> Result<()> {
     Ok(())
 }
 
+/// The pair as it stands, without harm.
+///
+/// # Errors
+/// The first proof that fails.
+pub fn state(stage: &Stage<'_>) -> Result<()> {
+    mirrored(stage.pair)?;
+    shared(stage.setup, stage.pair)?;
+    clustered(stage.setup, stage.pair)
+}
+
 fn proven(what: &str, seen: &[String]) -> Result<()> {
     let mut text = format!("proof: {what}\n");
     for line in seen {
@@ -294,7 +304,8 @@ fn until(stage: &Stage<'_>, limit: Duration, what: &str, missing: impl Fn(&Clust
     }
 }
 
-fn ask(pair: &Pair, at: At, cmd: &Cmd) -> Result<String> {
+/// What a command prints on a node; anything but exit code 0 is an error.
+pub(super) fn ask(pair: &Pair, at: At, cmd: &Cmd) -> Result<String> {
     let node = pair.at(at);
     let output = node.exec(cmd).with_context(|| node.name.clone())?;
     if !output.ok() {

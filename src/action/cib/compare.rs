@@ -42,6 +42,22 @@ pub(super) fn in_section(section: &str, objects: &str) -> Result<String> {
     Ok(wrapped)
 }
 
+/// Tag and id of each object, constraints behind the resources they are about.
+///
+/// # Errors
+/// When the objects are not well-formed XML.
+pub(super) fn top(section: &str, objects: &str) -> Result<Vec<(String, String)>> {
+    let wanted = in_section(section, objects)?;
+    let wanted = Document::parse(&wanted).context("the wanted objects are not well-formed XML")?;
+    let root = wanted.root_element();
+    let sections: Vec<Node<'_, '_>> = if section == "configuration" { elements(root).collect() } else { vec![root] };
+    Ok(sections
+        .into_iter()
+        .flat_map(|section| elements(section).collect::<Vec<_>>())
+        .filter_map(|object| Some((object.tag_name().name().to_owned(), object.attribute("id")?.to_owned())))
+        .collect())
+}
+
 /// Compares a section with the answer of `cibadmin -Q -o configuration`.
 ///
 /// # Errors

@@ -21,8 +21,22 @@ pub struct Checkpoint {
 /// All steps.
 pub(super) fn all(setup: &Setup) -> Result<Vec<Checkpoint>> {
     let lines = Journal::read(&setup.state, &setup.answers.cluster)?;
+    // What an undo brought to its end is gone.
+    let mut undoing = false;
+    let undone: Vec<bool> = lines
+        .iter()
+        .map(|line| {
+            if let Event::RunStarted { command, .. } = &line.event {
+                undoing = command == "undo";
+            }
+            undoing
+        })
+        .collect();
     let checkpoint = |id: &String| {
-        lines.iter().rev().find_map(|line| match &line.event {
+        lines.iter().zip(&undone).rev().find_map(|(line, undone)| match &line.event {
+            Event::StepDone { step, .. } if step == id && *undone => {
+                Some((format!("taken back {:.0}", line.time), true))
+            }
             Event::StepDone { step, .. } if step == id => Some((format!("done {:.0}", line.time), false)),
             Event::StepSkipped { step, why } if step == id => Some((format!("left out: {why}"), false)),
             Event::Failed(failure) if failure.step.as_ref() == Some(id) => {

@@ -1,0 +1,227 @@
+//! `hapair undo`: takes back what can be taken back, in reverse order, and says what can't.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use super::install::{Outcome, Sinks};
+use super::step::known;
+use crate::action::file::RECORDED;
+use crate::action::{Memory, State, ssh_key};
+use crate::cancel::Cancel;
+use crate::engine::{Ended, Engine, look};
+use crate::event::{Event, Failure, Sink as _, StepName};
+use crate::exit;
+use crate::journal::{Journal, Line};
+use crate::lock::{self, Lock};
+use crate::node::{At, Cmd, Pair};
+use crate::plan::{Plan, PlannedAction};
+use crate::record::{self, Claim, Install};
+use crate::report;
+use crate::secrets::Secrets;
+use crate::setup::{Setup, unreachable};
+use crate::state;
+use crate::undo::{self, Known, Undo, changed_since};
+
+/// What is to be taken back, and how that is shown.
+pub struct Options<'a> {
+    /// The last step that is taken back; all if `None`.
+    pub until: Option<String>,
+    /// The cluster's name, as consent.
+    pub confirm: Option<String>,
+    /// How it is shown.
+    pub format: report::Format,
+    /// Ctrl-C.
+    pub cancel: &'a Cancel,
+    /// The command that continues.
+    pub resume: String,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// What ended it before the first event: a held lock (7), a journal that can't be read, a step that doesn't exist (2).
+pub fn run(setup: &Setup, options: &Options<'_>) -> Result<Outcome> {
+    if let Some(id) = &options.until {
+        known(&setup.catalog, id)?;
+    }
+    state::make(&setup.state)?;
+    let _lock = Lock::take(&setup.state, "undo")?;
+    let (journal, lines) = Journal::open(&setup.state, &setup.answers.cluster)?;
+    let pair = setup.connect(true)?;
+    let survey = setup.survey(&pair)?;
+    // The nodes of another pair are refused, and those of this one are taken for this run, as for an install.
+    let own = Install::of(&setup.state)?;
+    let (id, seat) = own.as_ref().map_or((None, ""), |own| (Some(own.id.as_str()), own.seat.as_str()));
+    let verdict = record::judge(&setup.answers, &survey.records, id, seat)?;
+    let mut install = match own {
+        Some(own) => own,
+        None => Install::new(verdict.adopt)?,
+    };
+    install.learn(&survey.records);
+    install.keep(&setup.state)?;
+    let secrets = Secrets::existing(&setup.state)?.unwrap_or_else(Secrets::placeholders);
+    let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
+    let names = [setup.answers.nodes[0].name.clone(), setup.answers.nodes[1].name.clone()];
+    let undo = prepared(&pair, &plan, options.until.as_deref(), &names, &lines)?;
+    let todo = todo(&pair, &undo.plan)?;
+    super::say(&text(&todo, &undo.left));
+    if !todo.is_empty() && !consent(setup, options)? {
+        return Ok(Outcome { code: exit::USAGE, changed: 0 });
+    }
+    let sinks = Mutex::new(Sinks { journal, reporter: report::choose_here(options.format) });
+    let emit = |event: &Event| sinks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).event(event);
+    emit(&started(setup, &undo.plan))?;
+    let began = Instant::now();
+    let claim = Claim::new(&pair, &setup.answers, &install, &lock::who("undo"));
+    let take = || claim.take();
+    let mut engine = Engine::new(&pair, &sinks, options.cancel, options.resume.clone());
+    engine.before_change = Some(&take);
+    let ended = std::thread::scope(|scope| {
+        let (end, ended) = std::sync::mpsc::channel();
+        let claim = &claim;
+        scope.spawn(move || claim.keep(&ended, options.cancel));
+        let result = engine.run(&undo.plan, None);
+        drop(end);
+        result
+    });
+    claim.release();
+    match ended {
+        Ok(Ended::Interrupted | Ended::Rebooting) => Ok(Outcome { code: exit::INTERRUPTED, changed: 0 }),
+        Err(failure) => Ok(Outcome { code: failure.exit, changed: 0 }),
+        Ok(Ended::Done { changed }) => {
+            let mut summary = vec!["Taken back. This stays:".to_owned()];
+            summary.extend(undo.left);
+            emit(&Event::RunDone { changed, seconds: began.elapsed().as_secs_f64(), summary })?;
+            Ok(Outcome { code: exit::DONE, changed })
+        }
+    }
+}
+
+/// The plan that takes back, with what is left because somebody changed it since.
+///
+/// # Errors
+/// A [`Failure`] with exit code 5 when a node can't be asked.
+pub fn prepared(
+    pair: &Pair,
+    plan: &Plan,
+    until: Option<&str>,
+    names: &[String; 2],
+    lines: &[Line],
+) -> Result<Undo, Failure> {
+    let paths = At::BOTH.map(|at| {
+        let mut paths: Vec<String> = plan.files(at).into_iter().map(|file| file.path).collect();
+        paths.extend(RECORDED.map(str::to_owned));
+        paths
+    });
+    let mut public_keys = [None, None];
+    let mut changed = Vec::new();
+    for at in At::BOTH {
+        let mut reads: Vec<Cmd> = vec![ssh_key::public_key_read()];
+        reads.extend(paths[at.index()].iter().map(|path| changed_since(path)));
+        let node = pair.at(at);
+        let outputs = node.read_all(&reads).map_err(|lost| unreachable(&node.name, &lost))?;
+        public_keys[at.index()] = outputs.first().filter(|output| output.ok()).map(crate::node::Output::line);
+        for (path, output) in paths[at.index()].iter().zip(&outputs[1..]) {
+            if output.ok() {
+                changed.push(format!(
+                    "{path} on {} was changed since hapair wrote it: it stays; what stood there before is in {}/backup.",
+                    node.name,
+                    crate::device::STATE
+                ));
+            }
+        }
+    }
+    let mut undo = undo::of(plan, until, names, &Known::new(public_keys, lines));
+    undo.left.splice(0..0, changed);
+    Ok(undo)
+}
+
+/// What would be taken back: step, node and title.
+fn todo(pair: &Pair, plan: &Plan) -> Result<Vec<(String, String)>> {
+    let actions: Vec<&PlannedAction> = plan.steps.iter().flat_map(|step| &step.actions).collect();
+    let looked = look(pair, &actions).map_err(|(at, lost)| unreachable(&pair.at(at).name, &lost))?;
+    let mut todo: Vec<(String, String)> = Vec::new();
+    let mut index = 0;
+    for step in &plan.steps {
+        for action in &step.actions {
+            let nodes: Vec<&str> = looked
+                .states(index, action, &Memory::default())
+                .into_iter()
+                .filter(|(_, state)| *state != State::Satisfied)
+                .map(|(at, _)| pair.at(at).name.as_str())
+                .collect();
+            if let (false, Some(any)) = (nodes.is_empty(), action.any()) {
+                let on = if action.is_pair() { String::new() } else { format!("{}: ", nodes.join(", ")) };
+                todo.push((step.step.id.clone(), format!("{on}{}", any.title())));
+            }
+            index += 1;
+        }
+    }
+    Ok(todo)
+}
+
+fn text(todo: &[(String, String)], left: &[String]) -> String {
+    let mut text = String::new();
+    if todo.is_empty() {
+        text.push_str("There is nothing to take back.\n");
+    } else {
+        text.push_str("This is taken back, in this order:\n");
+    }
+    let mut last = "";
+    for (step, line) in todo {
+        if step != last {
+            text.push_str(&format!("{step}\n"));
+            last = step;
+        }
+        text.push_str(&format!("  {line}\n"));
+    }
+    text.push_str("This stays:\n");
+    for line in left {
+        text.push_str(&format!("  {line}\n"));
+    }
+    text
+}
+
+/// Whether it may be done: by the cluster's name, given as an option or typed.
+fn consent(setup: &Setup, options: &Options<'_>) -> Result<bool> {
+    let cluster = &setup.answers.cluster;
+    if let Some(word) = &options.confirm {
+        if word == cluster {
+            return Ok(true);
+        }
+        super::say(&format!("hapair: --confirm {word}: this cluster is {cluster}; nothing was changed"));
+        return Ok(false);
+    }
+    if !std::io::stdin().is_terminal() {
+        super::say(&format!("hapair: nobody can be asked here: consent with --confirm {cluster}; nothing was changed"));
+        return Ok(false);
+    }
+    let mut err = std::io::stderr();
+    write!(err, "All VMs of {cluster} are stopped. Type the cluster's name to take it back: ").context("asking")?;
+    err.flush().context("asking")?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("reading the answer")?;
+    if line.trim() == cluster {
+        return Ok(true);
+    }
+    super::say("Not the cluster's name: nothing was changed.");
+    Ok(false)
+}
+
+fn started(setup: &Setup, plan: &Plan) -> Event {
+    Event::RunStarted {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster: setup.answers.cluster.clone(),
+        command: "undo".to_owned(),
+        nodes: [setup.answers.nodes[0].name.clone(), setup.answers.nodes[1].name.clone()],
+        steps: plan
+            .steps
+            .iter()
+            .map(|step| StepName { id: step.step.id.clone(), title: step.step.title.clone() })
+            .collect(),
+        plan: plan.hash.clone(),
+    }
+}
