@@ -1,0 +1,127 @@
+//! `hapair undo` on simulated nodes: everything that hapair wrote is gone, the data stay, and an install finds them again.
+
+use hapair::command::undo::prepared;
+use hapair::engine::Ended;
+use hapair::journal::Journal;
+use hapair::undo::Undo;
+
+use crate::kill::{matrix, run};
+use crate::model::{Model, Unit, World};
+use crate::{folder, plan};
+
+fn names() -> [String; 2] {
+    ["node1", "node2"].map(str::to_owned)
+}
+
+/// A pair that is installed, and its state folder.
+fn installed() -> (Model, tempfile::TempDir) {
+    let (model, state) = (Model::new(&plan()), folder());
+    run(&model, &model.plan, state.path(), None);
+    (model, state)
+}
+
+fn undo(model: &Model, state: &tempfile::TempDir, until: Option<&str>) -> Undo {
+    let lines = Journal::read(state.path(), "xencluster").unwrap();
+    prepared(&model.pair(), &model.plan, until, &names(), &lines).unwrap()
+}
+
+/// What may differ from a fresh pair: what is said to stay.
+fn without_what_stays(world: &World) -> World {
+    let mut world = world.clone();
+    for machine in &mut world.machines {
+        machine.packages.clear();
+        machine.units.retain(|_, unit| *unit != Unit::default() && !unit.masked);
+        machine.done.clear();
+        (machine.key, machine.metadata, machine.xen, machine.module) = (false, false, false, false);
+        machine.boots = 0;
+        machine.menu.clear();
+        machine.adjusted.clear();
+        machine.records.clear();
+        machine.before.clear();
+        machine.written.clear();
+        // Empty, where there was none.
+        machine.files.retain(|path, file| !path.starts_with("/root/.ssh/") || !file.bytes.is_empty());
+        machine.units.remove("drbd.service");
+    }
+    World {
+        synced: false,
+        ocfs2: None,
+        shared: std::collections::BTreeMap::default(),
+        create_md: [0; 2],
+        force: 0,
+        mkfs: 0,
+        reboots: [0; 2],
+        ..world
+    }
+}
+
+#[test]
+fn taken_back_to_what_it_was_but_the_data_and_installed_again() {
+    let fresh = Model::new(&plan()).world();
+    let (model, state) = installed();
+    let built = model.world();
+    let undo = undo(&model, &state, None);
+    let (ended, _) = run(&model, &undo.plan, state.path(), None);
+    assert!(matches!(ended, Some(Ended::Done { changed }) if changed > 30), "{ended:?}");
+    let world = model.world();
+    for (is, was) in without_what_stays(&world).machines.iter().zip(&without_what_stays(&fresh).machines) {
+        assert_eq!(is.files, was.files);
+        assert_eq!(is, was);
+    }
+    assert!(world.cib.is_empty() && !world.machines.iter().any(|machine| machine.up || machine.mounted));
+    // The data are where they were.
+    assert_eq!((&world.shared, &world.ocfs2, world.synced), (&built.shared, &built.ocfs2, true));
+    assert!(world.machines.iter().all(|machine| machine.metadata));
+    assert!(undo.left.iter().any(|line| line.contains("stay on /dev/sda3")), "{:?}", undo.left);
+    // A second one has nothing to do.
+    assert_eq!(run(&model, &undo.plan, state.path(), None).0, Some(Ended::Done { changed: 0 }));
+
+    let (ended, _) = run(&model, &model.plan, state.path(), None);
+    assert!(matches!(ended, Some(Ended::Done { .. })), "{ended:?}");
+    let again = model.world();
+    assert_eq!((again.create_md, again.force, again.mkfs), ([1, 1], 1, 1), "nothing was made over");
+    assert_eq!((&again.cib, &again.shared), (&built.cib, &built.shared));
+    for (is, was) in again.machines.iter().zip(&built.machines) {
+        assert_eq!(is.files, was.files);
+    }
+}
+
+#[test]
+fn killed_at_every_event_it_goes_on() {
+    let (model, state) = installed();
+    let line = matrix(&model, &undo(&model, &state, None).plan);
+    println!("kill matrix of undo on simulated nodes: {line}");
+}
+
+#[test]
+fn until_a_step_leaves_the_earlier_ones() {
+    let (model, state) = installed();
+    let undo = undo(&model, &state, Some("vms"));
+    let steps: Vec<&str> = undo.plan.steps.iter().map(|step| step.step.id.as_str()).collect();
+    assert_eq!(steps, ["vms"]);
+    run(&model, &undo.plan, state.path(), None);
+    let world = model.world();
+    assert!(world.machines.iter().all(|machine| machine.mounted && machine.primary));
+    assert!(!world.cib["resources"].concat().contains("\"vm01\""));
+    assert!(world.cib["resources"].concat().contains("drbd-r0-clone"));
+}
+
+#[test]
+fn what_somebody_changed_since_is_left_and_told() {
+    let (model, state) = installed();
+    model.world.lock().unwrap().machines[1].put("/etc/ocfs2/cluster.conf", b"mine now\n");
+    model.world.lock().unwrap().machines[0].files.get_mut("/etc/hosts").unwrap().bytes.extend(b"10.0.0.9\tprinter\n");
+    let undo = undo(&model, &state, None);
+    assert!(
+        undo.left.iter().any(|line| line.contains("/etc/ocfs2/cluster.conf on node2 was changed")),
+        "{:?}",
+        undo.left
+    );
+    run(&model, &undo.plan, state.path(), None);
+    let world = model.world();
+    assert_eq!(world.machines[1].text("/etc/ocfs2/cluster.conf"), "mine now\n");
+    assert!(!world.machines[0].files.contains_key("/etc/ocfs2/cluster.conf"));
+    // Of a file that others write too only hapair's lines go.
+    let hosts = world.machines[0].text("/etc/hosts");
+    assert!(hosts.contains("printer") && !hosts.contains("10.0.0.2"), "{hosts}");
+}
