@@ -233,6 +233,8 @@ fn go(file: &Path, places: &Places, cancel: &Cancel) -> Result<u8> {
     let run = install::Run {
         command: "install".to_owned(),
         steps: None,
+        with_needs: false,
+        continue_after_reboot: false,
         format: report::Format::Text,
         cancel,
         resume: command("install", file, places),
