@@ -88,7 +88,7 @@ impl Act for SshKey {
     }
 
     fn left(&self) -> Option<String> {
-        Some(format!("Root's own key {SSH}/id_ed25519 stays on each node; the other node no longer lets it in."))
+        Some(format!("Root's own key {SSH}/id_{} stays on each node; the other node no longer lets it in.", self.kind))
     }
 
     fn orders(&self, at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use super::install::{Outcome, Sinks};
 use super::step::known;
 use crate::action::file::RECORDED;
+use crate::action::kind::Action;
 use crate::action::{Memory, State, ssh_key};
 use crate::cancel::Cancel;
 use crate::engine::{Ended, Engine, look};
@@ -118,8 +119,13 @@ pub fn prepared(
     });
     let mut public_keys = [None, None];
     let mut changed = Vec::new();
+    let kind = plan.steps.iter().flat_map(|step| &step.actions).find_map(|action| match action.any() {
+        Some(Action::SshKey(key)) => Some(key.kind.as_str()),
+        _ => None,
+    });
+    let kind = kind.unwrap_or("ed25519");
     for at in At::BOTH {
-        let mut reads: Vec<Cmd> = vec![ssh_key::public_key_read()];
+        let mut reads: Vec<Cmd> = vec![ssh_key::public_key_read(kind)];
         reads.extend(paths[at.index()].iter().map(|path| changed_since(path)));
         let node = pair.at(at);
         let outputs = node.read_all(&reads).map_err(|lost| unreachable(&node.name, &lost))?;

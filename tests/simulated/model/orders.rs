@@ -168,7 +168,7 @@ fn script_of(world: &mut World, at: At, cmd: &Cmd, script: &str, args: &[&str]) 
             format!("{} word", args[1]).as_bytes(),
         );
     }
-    if script.contains("ssh-keygen -q -t ed25519") {
+    if script.contains("ssh-keygen -q -t ") {
         world.machines[me].key = true;
         world.machines[me].done.insert("ssh folder".to_owned());
         return says("");
