@@ -83,6 +83,14 @@ impl Answers {
         }
         refusals
     }
+
+    /// What a platform can't do of them, each as a sentence. The loader says the same when the file names the platform.
+    pub fn unsupported(&self, platform: &str) -> Vec<String> {
+        load::unsupported(platform, self.hypervisor.kind, &self.fencing.method)
+            .into_iter()
+            .map(|(section, key, message)| format!("{section}.{key}: {message}"))
+            .collect()
+    }
 }
 
 /// One node.

@@ -89,6 +89,9 @@ pub struct InstallArgs {
     /// How the run is shown
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
+    /// Check of the preflight that is not to be made; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub ignore: Vec<String>,
 }
 
 /// What to do.
@@ -103,7 +106,14 @@ pub enum Command {
     /// Install unattended: never asks; continues where a run stopped
     Install(InstallArgs),
     /// Preflight: read both nodes, compare them, say what would refuse; changes nothing
-    Check(AnswersArg),
+    Check {
+        /// The answers file
+        #[command(flatten)]
+        answers: AnswersArg,
+        /// Check that is not to be made; may be given several times
+        #[arg(long, value_name = "NAME")]
+        ignore: Vec<String>,
+    },
     /// Show what would change, with diffs; changes nothing
     Plan {
         /// The answers file
@@ -141,6 +151,9 @@ pub enum Command {
         /// How the run is shown
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
+        /// Check of the preflight that is not to be made; may be given several times
+        #[arg(long, value_name = "NAME")]
+        ignore: Vec<String>,
     },
     /// List the steps in order; with --answers, each one's state on the nodes
     Steps {

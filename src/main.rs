@@ -35,7 +35,7 @@ fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<lock::Held>() {
             return exit::LOCKED;
         }
-        if cause.is::<command::step::NoStep>() {
+        if cause.is::<command::step::NoStep>() || cause.is::<NotIgnored>() {
             return exit::USAGE;
         }
         if let Some(failure) = cause.downcast_ref::<Failure>() {
@@ -51,14 +51,19 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         let Some(answers) = &cli.install.answers else {
             return ask::run(None, &places, Then::Install);
         };
-        let how = How { continue_after_reboot: cli.install.continue_after_reboot, ..How::default() };
+        let how = How {
+            continue_after_reboot: cli.install.continue_after_reboot,
+            ignore: cli.install.ignore,
+            ..How::default()
+        };
         return install(answers, places, cli.install.format, how);
     };
     match command {
         Command::Ask { answers } => ask::run(answers.as_deref(), &places, Then::Save),
         Command::Install(args) => match &args.answers {
             Some(answers) => {
-                let how = How { continue_after_reboot: args.continue_after_reboot, ..How::default() };
+                let how =
+                    How { continue_after_reboot: args.continue_after_reboot, ignore: args.ignore, ..How::default() };
                 install(answers, places, args.format, how)
             }
             None => {
@@ -68,11 +73,16 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
                 Ok(exit::USAGE)
             }
         },
-        Command::Step { id, answers, with_needs, format } => {
+        Command::Step { id, answers, with_needs, format, ignore } => {
             command::step::known(&Catalog::load(places.steps_dir.as_deref())?, &id)?;
-            install(&answers.answers, places, format, How { step: Some(id), with_needs, ..How::default() })
+            install(&answers.answers, places, format, How { step: Some(id), with_needs, ignore, ..How::default() })
         }
-        Command::Check(args) => command::check::run(&Setup::load(&args.answers, places, Secrets::Resolve)?),
+        Command::Check { answers, ignore } => {
+            may_ignore(&ignore)?;
+            let mut setup = Setup::load(&answers.answers, places, Secrets::Resolve)?;
+            setup.ignore = ignore;
+            command::check::run(&setup)
+        }
         Command::Plan { answers, step, offline, format } => {
             let secrets = if offline { Secrets::Leave } else { Secrets::Resolve };
             let setup = Setup::load(&answers.answers, places, secrets)?;
@@ -124,11 +134,14 @@ struct How {
     step: Option<String>,
     with_needs: bool,
     continue_after_reboot: bool,
+    ignore: Vec<String>,
 }
 
 fn install(answers: &std::path::Path, places: Places, format: Format, how: How) -> anyhow::Result<u8> {
+    may_ignore(&how.ignore)?;
     let cancel = Cancel::listen()?;
-    let setup = Setup::load(answers, places, Secrets::Resolve)?;
+    let mut setup = Setup::load(answers, places, Secrets::Resolve)?;
+    setup.ignore = how.ignore;
     if how.continue_after_reboot && std::fs::read_to_string(answers)?.contains("env:") {
         say(
             "hapair: --continue-after-reboot: after the boot there are no secrets from the environment (env:NAME); give them as file:PATH",
@@ -146,4 +159,20 @@ fn install(answers: &std::path::Path, places: Places, format: Format, how: How) 
         resume: typed(),
     };
     install::run(&setup, &run).map(|outcome| outcome.code)
+}
+
+/// A name that `--ignore` can't take.
+#[derive(Debug)]
+struct NotIgnored(String);
+
+impl std::fmt::Display for NotIgnored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotIgnored {}
+
+fn may_ignore(names: &[String]) -> anyhow::Result<()> {
+    hapair::preflight::checks::may_ignore(names).map_err(|why| NotIgnored(why).into())
 }

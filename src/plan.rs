@@ -98,6 +98,19 @@ impl Plan {
         self.steps.iter().find(|step| step.step.id == id)
     }
 
+    /// Names of all packages that it installs, each once; `a|b` where one of several will do.
+    pub fn packages(&self) -> Vec<String> {
+        let actions = self.steps.iter().flat_map(|step| &step.actions);
+        let names: std::collections::BTreeSet<&str> = actions
+            .filter_map(|action| match action.any() {
+                Some(Action::Packages(packages)) => Some(packages.names.split_whitespace()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
     /// Whole files as they would be written on a node; of several for one path the last.
     pub fn files(&self, at: At) -> Vec<RenderedFile> {
         let mut files: Vec<RenderedFile> = Vec::new();

@@ -1,6 +1,7 @@
 //! `hapair rehearse`: the very same install, for real, on two throw-away machines, and the proof of its result.
 
 pub mod cache;
+pub mod checked;
 pub mod command;
 pub mod lab;
 pub mod mapping;
@@ -258,6 +259,10 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
         return Ok(exit::DONE);
     }
 
+    let looked = Instant::now();
+    let before = checked::fresh(setup)?;
+    times.add("check of the fresh machines", looked);
+
     let run = |command: &str| install::Run {
         command: command.to_owned(),
         steps: None,
@@ -296,6 +301,7 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
     }
     print(&format!("proof: a second install changes nothing ({:.1} s)\n", again.elapsed().as_secs_f64()))?;
     times.add("proof: second install", again);
+    checked::finished(setup, &before)?;
     let options = plan::Options { step: None, offline: false, format: PlanFormat::Text };
     let planned = plan::text(setup, &options)?;
     if !planned.ends_with(&format!("{}\n", plan::NOTHING_TO_DO)) {

@@ -61,6 +61,8 @@ pub struct Setup {
     pub places: Places,
     /// The two nodes are throw-away machines.
     pub rehearsal: bool,
+    /// Checks of the preflight that are not to be made; see [`crate::preflight::checks::may_ignore`].
+    pub ignore: Vec<String>,
 }
 
 /// What was found on the two nodes.
@@ -101,7 +103,17 @@ impl Setup {
         let templates = Templates::load(places.templates_dir.as_deref())?;
         let platforms = Platform::load(&catalog.platforms)?;
         let state = state::folder(places.state_dir.as_deref(), &answers.cluster)?;
-        Ok(Self { answers, warnings: Vec::new(), catalog, templates, platforms, state, places, rehearsal })
+        Ok(Self {
+            answers,
+            warnings: Vec::new(),
+            catalog,
+            templates,
+            platforms,
+            state,
+            places,
+            rehearsal,
+            ignore: Vec::new(),
+        })
     }
 
     /// Connections to both nodes; none is made before the first command.
@@ -142,6 +154,20 @@ impl Setup {
     /// # Errors
     /// A [`Failure`]: a node can't be reached (5) or its release is not supported (4).
     pub fn survey(&self, pair: &Pair) -> Result<Survey> {
+        let (facts, records) = self.read(pair)?;
+        Ok(Survey { records, ..self.judged(facts)? })
+    }
+
+    /// What the two nodes are: one round trip each, both at once.
+    ///
+    /// # Errors
+    /// A [`Failure`] with exit code 5 when a node can't be reached.
+    pub fn facts(&self, pair: &Pair) -> Result<[Facts; 2]> {
+        self.read(pair).map(|(facts, _)| facts)
+    }
+
+    /// The facts, and the records that hapair keeps on the nodes.
+    fn read(&self, pair: &Pair) -> Result<([Facts; 2], [NodeRecord; 2])> {
         let mut reads = facts::reads();
         reads.push(record::read(&self.answers.storage.resource));
         let (first, second) = std::thread::scope(|scope| {
@@ -157,7 +183,7 @@ impl Setup {
             Ok((facts, record))
         };
         let ((first, first_record), (second, second_record)) = (of(At::First, first)?, of(At::Second, second)?);
-        Ok(Survey { records: [first_record, second_record], ..self.judged([first, second])? })
+        Ok(([first, second], [first_record, second_record]))
     }
 
     /// What facts that are known already mean for these answers; the nodes' records are not known.
@@ -170,32 +196,40 @@ impl Setup {
         Ok(Survey { facts, platform, found, records: [NodeRecord::default(), NodeRecord::default()] })
     }
 
-    fn platform(&self, facts: &[Facts; 2]) -> Result<Platform> {
-        let mut platforms = Vec::new();
-        for (node, facts) in self.answers.nodes.iter().zip(facts) {
-            let platform = if self.answers.platform == "auto" {
-                platform::detect(&facts.os_release, &self.platforms)
-                    .map_err(|why| refused(Some(&node.name), why, "install a release that is supported"))?
+    /// Each node's platform, or in words why there is none.
+    pub fn platforms(&self, facts: &[Facts; 2]) -> [Result<Platform, String>; 2] {
+        facts.each_ref().map(|facts| {
+            if self.answers.platform == "auto" {
+                platform::detect(&facts.os_release, &self.platforms).cloned()
             } else {
-                self.named_platform(&self.answers.platform)?
-            };
-            platforms.push(platform.clone());
-        }
-        if platforms[0].id != platforms[1].id {
+                Platform::named(&self.answers.platform, &self.platforms).cloned()
+            }
+        })
+    }
+
+    fn platform(&self, facts: &[Facts; 2]) -> Result<Platform> {
+        let names = self.answers.nodes.each_ref().map(|node| node.name.as_str());
+        let [first, second] = self.platforms(facts);
+        let whole = |platform: Result<Platform, String>, name: &str| {
+            platform.map_err(|why| refused(Some(name), why, "install a release that is supported"))
+        };
+        let (first, second) = (whole(first, names[0])?, whole(second, names[1])?);
+        if first.id != second.id {
             let what = format!(
                 "{} is {} and {} is {}: the two nodes must be of one release",
-                self.answers.nodes[0].name, platforms[0].id, self.answers.nodes[1].name, platforms[1].id
+                names[0], first.id, names[1], second.id
             );
             return Err(refused(None, what, "install the same release on both").into());
         }
-        Ok(platforms.remove(0))
+        Ok(first)
     }
 
     fn named_platform(&self, id: &str) -> Result<&Platform> {
         Platform::named(id, &self.platforms).map_err(anyhow::Error::msg)
     }
 
-    fn found(&self, facts: &[Facts; 2]) -> Found {
+    /// What of the facts goes into the plan.
+    pub fn found(&self, facts: &[Facts; 2]) -> Found {
         let speeds: Vec<u64> = facts
             .iter()
             .zip(&self.answers.nodes)

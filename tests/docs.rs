@@ -194,3 +194,14 @@ fn every_mistake_of_the_page_is_answered_by_something_that_is_there() {
         assert!(root().join(&name).exists(), "docs/errata.md names {name}, which is not there");
     }
 }
+
+#[test]
+fn the_page_of_the_checks_is_current() {
+    let page = hapair::preflight::checks::page();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/checks.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == page, "docs/checks.md is stale: run `make docs`");
+}

@@ -8,13 +8,15 @@ use std::sync::Mutex;
 static MACHINES: Mutex<()> = Mutex::new(());
 
 /// What has to be seen in the output, in this order.
-const PROOFS: [&str; 9] = [
+const PROOFS: [&str; 11] = [
+    "hapair check, on the fresh machines:",
     "proof: both nodes are Primary and UpToDate",
     "proof: /drbd0 is mounted on both, and what one writes the other reads",
     "proof: the cluster is online, with quorum and with fencing",
     "proof: vm01's stand-in moved to the other node and back by stop and start",
     "proof: after the power of both was cut, the pair and its VMs came back by themselves",
     "proof: a second install changes nothing",
+    "proof: `hapair check` finds nothing on the finished pair that it did not find before",
     "Nothing to do: everything is as it must be.",
     "time per step",
     "all proofs seen",

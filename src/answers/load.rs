@@ -20,6 +20,8 @@ use super::Answers;
 use super::tree::{self, At, Node, Tree};
 use read::Reader;
 
+pub(crate) use build::unsupported;
+
 /// What is done with secrets that are given as `env:NAME` or `file:PATH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secrets {

@@ -8,13 +8,14 @@ use super::fields::{self, Field, Form, Kind, Need, Shape};
 
 /// The JSON Schema (2020-12) of the answers file, for editors.
 ///
-/// It says less than loading does: it knows each key and the form of its value, but not what two keys
-/// say together.
+/// It says less than loading does: it knows each key, the form of its value and which keys need or exclude each other,
+/// but it compares no two values.
 pub fn schema() -> Value {
     let mut schema = object("");
     if let Value::Object(object) = &mut schema {
         object.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
         object.insert("title".to_owned(), json!("hapair answers file"));
+        object.insert("allOf".to_owned(), together());
     }
     schema
 }
@@ -41,6 +42,68 @@ fn object(parent: &str) -> Value {
     })
 }
 
+/// What keys of several sections say together.
+fn together() -> Value {
+    let named = |section: &str, key: &str, value: &str| {
+        json!({ "required": [section], "properties": { section: {
+            "required": [key], "properties": { key: { "const": value } }
+        } } })
+    };
+    json!([
+        {
+            "$comment": "Heartbeat 2 of ubuntu-7.10",
+            "if": { "required": ["platform"], "properties": { "platform": { "const": "ubuntu-7.10" } } },
+            "then": { "properties": {
+                "hypervisor": { "properties": { "kind": { "enum": ["xen"] } } },
+                "fencing": { "properties": { "method": { "enum": ["ipmi", "ssh"] } } }
+            } }
+        },
+        {
+            "$comment": "`config` is an xl configuration",
+            "if": named("hypervisor", "kind", "kvm"),
+            "then": { "properties": { "vms": { "items": { "not": { "required": ["config"] } } } } }
+        },
+        {
+            "$comment": "a device for both, or one for each",
+            "if": { "not": { "required": ["storage"], "properties": { "storage": { "required": ["device"] } } } },
+            "then": { "properties": { "nodes": { "items": { "required": ["device"] } } } }
+        },
+        {
+            "$comment": "a second link has two ends",
+            "properties": { "nodes": { "anyOf": [
+                { "items": { "required": ["second_address"] } },
+                { "items": { "not": { "required": ["second_address"] } } }
+            ] } }
+        }
+    ])
+}
+
+/// The keys that a fencing method needs, and those that belong to another one.
+fn methods() -> Value {
+    let own = [
+        ("sbd", "devices", &["agent", "levels"][..]),
+        ("agent", "agent", &["devices", "watchdog", "levels"]),
+        ("levels", "levels", &["devices", "watchdog", "agent"]),
+    ];
+    let mut rules: Vec<Value> = own
+        .into_iter()
+        .map(|(method, needed, others)| {
+            let others: Vec<Value> = others.iter().map(|key| json!({ "required": [key] })).collect();
+            json!({
+                "if": { "required": ["method"], "properties": { "method": { "const": method } } },
+                "then": { "required": [needed], "not": { "anyOf": others } }
+            })
+        })
+        .collect();
+    let others: Vec<Value> =
+        ["devices", "watchdog", "agent", "levels"].iter().map(|key| json!({ "required": [key] })).collect();
+    rules.push(json!({
+        "if": { "required": ["method"], "properties": { "method": { "enum": ["ipmi", "ssh"] } } },
+        "then": { "not": { "anyOf": others } }
+    }));
+    json!(rules)
+}
+
 fn property(field: &Field) -> Value {
     let mut schema = match field.kind {
         Kind::Section => object(field.path),
@@ -61,6 +124,15 @@ fn property(field: &Field) -> Value {
             schema.insert("minItems".to_owned(), json!(2));
             schema.insert("maxItems".to_owned(), json!(2));
         }
+        if field.path == "fencing" {
+            schema.insert("allOf".to_owned(), methods());
+        }
+        if field.path == "vms" {
+            // `vms:` with nothing behind it.
+            schema.insert("type".to_owned(), json!(["array", "null"]));
+            let others = ["memory", "vcpus", "disk", "image", "bridge"].map(|key| json!({ "required": [key] }));
+            schema["items"]["dependentSchemas"] = json!({ "config": { "not": { "anyOf": others } } });
+        }
         schema.insert("description".to_owned(), json!(field.doc));
         if let (Need::Default(text), Kind::Text(form)) = (field.need, field.kind) {
             schema.insert("default".to_owned(), default(text, form));
@@ -70,15 +142,24 @@ fn property(field: &Field) -> Value {
 }
 
 fn scalar(form: &Form) -> Value {
+    // hapair takes what was typed, quoted or not: what an editor's YAML takes for a number or a boolean may be a name.
+    let mut kinds = vec!["string"];
+    if ["0", "12", "0123", "1.5"].iter().any(|number| (form.check)(number).is_ok()) {
+        kinds.push("number");
+    }
+    if ["true", "no"].iter().any(|word| (form.check)(word).is_ok()) {
+        kinds.push("boolean");
+    }
     match form.shape {
-        // YAML reads a password of digits as a number; hapair takes what was typed.
-        Shape::Any => json!({ "type": ["string", "number", "boolean"] }),
-        Shape::Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),
+        Shape::Any => json!({ "type": kinds }),
+        Shape::Pattern(pattern) => json!({ "type": kinds, "pattern": pattern }),
         Shape::OneOf(words) => json!({ "enum": words }),
         Shape::Integer(least, most) => {
-            json!({ "type": "integer", "minimum": least, "maximum": most })
+            json!({ "type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": "^[0-9]+$" })
         }
-        Shape::Score(word) => json!({ "anyOf": [{ "type": "integer" }, { "const": word }] }),
+        Shape::Score(word) => {
+            json!({ "anyOf": [{ "type": "integer" }, { "const": word }, { "type": "string", "pattern": "^-?[0-9]+$" }] })
+        }
     }
 }
 

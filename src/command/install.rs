@@ -98,6 +98,7 @@ fn go(
     lines: &[journal::Line],
 ) -> Result<Outcome> {
     let began = Instant::now();
+    // No node is asked for what the answers alone refuse.
     if let Some(why) = setup.answers.refusals(setup.rehearsal).first() {
         return Err(crate::setup::refused(None, why.clone(), "change `fencing` in the answers file").into());
     }
@@ -122,7 +123,7 @@ fn go(
     for text in verdict.notes.into_iter().chain(taken).chain(notes(setup, &survey, lines)) {
         emit(&Event::Note { text })?;
     }
-    preflight::refuse(&preflight::findings(&setup.answers, &survey.facts))?;
+    check(setup, run, &pair, &survey, &plan, emit)?;
     let wanted: Option<Vec<&str>> = wanted.as_ref().map(|ids| ids.iter().map(String::as_str).collect());
     let mut engine = Engine::new(&pair, sinks, run.cancel, run.resume.clone());
     engine.local = At::BOTH.into_iter().find(|at| setup.answers.nodes[at.index()].ssh == Reach::Local);
@@ -179,6 +180,37 @@ fn learn(setup: &Setup, pair: &Pair, install: &Install) -> Result<()> {
     }
     install.learn(&records);
     install.keep(&setup.state)
+}
+
+/// The preflight: warnings are told, what is ignored is told and so in the journal, errors refuse.
+fn check(
+    setup: &Setup,
+    run: &Run<'_>,
+    pair: &Pair,
+    survey: &Survey,
+    plan: &Plan,
+    emit: &dyn Fn(&Event) -> Result<()>,
+) -> Result<()> {
+    let (answers, facts) = (&setup.answers, &survey.facts);
+    let platforms = setup.platforms(facts);
+    // A pair that is there already has nothing to be measured for, and a second install takes no longer than a look.
+    let evidence = if run.steps.is_some() || preflight::is_a_pair(answers, facts) {
+        preflight::without_asking(answers, facts, &platforms, setup.rehearsal)
+    } else {
+        emit(&Event::Note {
+            text: "preflight: the nodes are compared, and talk to each other for a moment".to_owned(),
+        })?;
+        preflight::gather(pair, answers, facts, &platforms, &plan.packages(), setup.rehearsal)
+            .map_err(|(at, lost)| crate::setup::unreachable(&pair.at(at).name, &lost))?
+    };
+    let mut findings = preflight::findings(&evidence);
+    for finding in preflight::ignored(&mut findings, &setup.ignore) {
+        emit(&Event::Note { text: format!("ignored by --ignore {}: {}", finding.name, finding.sentence()) })?;
+    }
+    for finding in findings.iter().filter(|finding| !finding.error) {
+        emit(&Event::Note { text: format!("{}: {}; {}", finding.name, finding.sentence(), finding.next) })?;
+    }
+    Ok(preflight::refuse(&findings)?)
 }
 
 fn started(setup: &Setup, run: &Run<'_>, plan: &Plan, steps: Option<&[String]>) -> Event {

@@ -9,8 +9,10 @@ use crate::action::{Memory, Risk, State};
 use crate::cli::PlanFormat;
 use crate::command::{print, script};
 use crate::engine::{Looked, look};
+use crate::first_copy::FirstCopy;
 use crate::node::{At, Pair};
 use crate::plan::{Plan, PlannedStep};
+use crate::preflight;
 use crate::secrets::Secrets;
 use crate::setup::Setup;
 
@@ -28,6 +30,9 @@ pub struct Options {
 /// Last line of a plan for a pair on which nothing differs from the answers.
 pub const NOTHING_TO_DO: &str = "Nothing to do: everything is as it must be.";
 
+/// The step that copies a whole device.
+const FIRST_COPY: &str = "drbd-sync";
+
 /// Prints the plan.
 ///
 /// # Errors
@@ -44,7 +49,7 @@ pub fn text(setup: &Setup, options: &Options) -> Result<String> {
     if let Some(id) = &options.step {
         super::step::known(&setup.catalog, id)?;
     }
-    let (plan, shown, pair) = if options.offline {
+    let (plan, shown, asked) = if options.offline {
         let (platform, found) = setup.offline()?;
         let plan = setup.plan(&platform, &found, &Secrets::placeholders())?;
         (plan.clone(), plan, None)
@@ -56,9 +61,15 @@ pub fn text(setup: &Setup, options: &Options) -> Result<String> {
         // Compared with the real keys, shown with stand-ins for them.
         let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
         let shown = setup.plan(&survey.platform, &survey.found, &placeholders)?;
-        (plan, shown, Some(pair))
+        (plan, shown, Some((pair, survey)))
     };
-    let view = View::new(setup, &plan, &shown, pair.as_ref(), options.step.as_deref())?;
+    let mut view = View::new(setup, &plan, &shown, asked.as_ref().map(|(pair, _)| pair), options.step.as_deref())?;
+    if let Some((pair, survey)) = asked.as_ref().filter(|_| view.would_change(FIRST_COPY)) {
+        let messaging = &survey.platform.messaging;
+        let wire = preflight::measure_now(pair, &setup.answers, messaging, &survey.facts)
+            .map_err(|(at, lost)| crate::setup::unreachable(&pair.at(at).name, &lost))?;
+        view.first_copy = FirstCopy::expected(&setup.answers, &survey.facts, &wire);
+    }
     match options.format {
         PlanFormat::Text => Ok(view.text()),
         PlanFormat::Json => Ok(format!("{:#}\n", view.json())),
@@ -74,6 +85,8 @@ pub struct View<'a> {
     pub steps: Vec<(&'a PlannedStep, &'a PlannedStep, usize)>,
     /// What was seen; `None` offline.
     pub looked: Option<Looked>,
+    /// How long the first copy takes, where one is to be made.
+    pub first_copy: Option<FirstCopy>,
 }
 
 impl<'a> View<'a> {
@@ -98,7 +111,16 @@ impl<'a> View<'a> {
             bail!("the plan has no step");
         }
         let names = [setup.answers.nodes[0].name.clone(), setup.answers.nodes[1].name.clone()];
-        Ok(Self { names, steps, looked })
+        Ok(Self { names, steps, looked, first_copy: None })
+    }
+
+    /// Whether a step is shown and has something to do.
+    fn would_change(&self, id: &str) -> bool {
+        self.steps.iter().filter(|(step, ..)| step.step.id == id).any(|(step, _, first)| {
+            (0..step.actions.len())
+                .flat_map(|index| self.states(step, *first, index))
+                .any(|(_, state)| matches!(state, Some(State::Drift(_) | State::Unknown(_))))
+        })
     }
 
     /// How an action stands; offline nothing is known.
@@ -167,6 +189,9 @@ impl<'a> View<'a> {
             let dash = if state.is_empty() { "" } else { " - " };
             let _ = writeln!(text, "{}: {}{dash}{state}", step.step.id, step.step.title);
             text.push_str(&lines);
+            if let Some(copy) = self.first_copy.filter(|_| step.step.id == FIRST_COPY) {
+                let _ = writeln!(text, "    both: {}", copy.words());
+            }
         }
         if self.looked.is_none() {
             let _ = writeln!(text, "\nNo node was asked: this is what a fresh pair needs.");
@@ -212,7 +237,12 @@ impl<'a> View<'a> {
                         })
                     })
                     .collect();
-                json!({"step": step.step.id, "title": step.step.title, "skipped": step.skipped, "actions": actions})
+                let mut value = json!({"step": step.step.id, "title": step.step.title, "skipped": step.skipped, "actions": actions});
+                if let Some(copy) = self.first_copy.filter(|_| step.step.id == FIRST_COPY) {
+                    value["first_copy"] = json!(copy);
+                    value["first_copy"]["seconds"] = json!(copy.seconds());
+                }
+                value
             })
             .collect();
         json!({"steps": steps})

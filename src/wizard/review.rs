@@ -22,6 +22,8 @@ pub struct Review {
     survey: Survey,
     plan: Plan,
     looked: Looked,
+    /// Bytes per second that the link really carries.
+    measured: Option<u64>,
     /// Why it can't be done as it stands, each in words.
     pub refusals: Vec<String>,
     /// Why it can, but should be thought over.
@@ -43,9 +45,14 @@ impl Review {
         let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
         let actions: Vec<&PlannedAction> = plan.steps.iter().flat_map(|step| &step.actions).collect();
         let looked = look(&pair, &actions).map_err(|(at, lost)| crate::setup::unreachable(&pair.at(at).name, &lost))?;
-        let mut refusals = setup.answers.refusals(setup.rehearsal);
+        let platforms = setup.platforms(&survey.facts);
+        let (answers, packages) = (&setup.answers, plan.packages());
+        let evidence = preflight::gather(&pair, answers, &survey.facts, &platforms, &packages, setup.rehearsal)
+            .map_err(|(at, lost)| crate::setup::unreachable(&pair.at(at).name, &lost))?;
+        let measured = evidence.wire.rate();
+        let mut refusals = Vec::new();
         let mut warnings = setup.warnings.clone();
-        for finding in preflight::findings(&setup.answers, &survey.facts) {
+        for finding in preflight::findings(&evidence) {
             let node = finding.node.as_deref().map(|node| format!("{node}: ")).unwrap_or_default();
             let text = format!("{node}{}. Next: {}", finding.what, finding.next);
             if finding.error { refusals.push(text) } else { warnings.push(text) }
@@ -59,7 +66,7 @@ impl Review {
                 }
             }
         }
-        Ok(Self { survey, plan, looked, refusals, warnings })
+        Ok(Self { survey, plan, looked, measured, refusals, warnings })
     }
 
     /// The screen.
@@ -164,7 +171,7 @@ impl Review {
             .zip(&self.survey.facts)
             .filter_map(|(node, facts)| size(setup, node, facts))
             .collect();
-        let link = self.survey.found.link_bytes_per_second;
+        let link = self.measured.unwrap_or(self.survey.found.link_bytes_per_second);
         let rate = match setup.answers.storage.sync_rate {
             SyncRate::BytesPerSecond(rate) if link == 0 || rate < link => rate,
             _ => link,

@@ -7,8 +7,8 @@ use super::read::{Got, Reader, Section};
 use super::{net, value};
 use crate::answers::tree::Node;
 use crate::answers::{
-    Answers, Cib, Hypervisor, HypervisorKind, InitialSync, LabHypervisor, Layout, NodeAnswers, Packages, Reach, Start,
-    Storage, Vm, VmSource,
+    Answers, Cib, Fencing, FencingMethod, Hypervisor, HypervisorKind, InitialSync, LabHypervisor, Layout, NodeAnswers,
+    Packages, Reach, Start, Storage, Vm, VmSource,
 };
 
 /// A node as far as it could be read.
@@ -35,6 +35,25 @@ impl Draft {
             erase: self.erase,
         })
     }
+}
+
+/// What a platform can't do: section, key and sentence.
+pub(crate) fn unsupported(
+    platform: &str,
+    kind: HypervisorKind,
+    method: &FencingMethod,
+) -> Vec<(&'static str, &'static str, String)> {
+    let mut found = Vec::new();
+    if platform == "ubuntu-7.10" {
+        if kind == HypervisorKind::Kvm {
+            found.push(("hypervisor", "kind", "ubuntu-7.10 has no KVM that this could use; take xen".to_owned()));
+        }
+        if !matches!(method, FencingMethod::Ipmi { .. } | FencingMethod::Ssh) {
+            let message = format!("{} is not for Heartbeat 2 of ubuntu-7.10; take ipmi or ssh", method.name());
+            found.push(("fencing", "method", message));
+        }
+    }
+    found
 }
 
 impl Reader<'_> {
@@ -70,6 +89,12 @@ impl Reader<'_> {
 
         let vms = self.vms(&file, &names);
         let [first, second] = drafts.map(Draft::finish);
+        self.together(
+            &file,
+            platform.as_deref(),
+            hypervisor.as_ref().map(|hypervisor| hypervisor.kind),
+            fencing.as_ref(),
+        );
         Some(Answers {
             cluster: cluster?,
             platform: platform?,
@@ -81,6 +106,33 @@ impl Reader<'_> {
             cib: Cib { stickiness: stickiness?, failure_stickiness: failure_stickiness? },
             vms: vms?,
         })
+    }
+
+    /// What two sections may not say together.
+    fn together(
+        &mut self,
+        file: &Section<'_>,
+        platform: Option<&str>,
+        kind: Option<HypervisorKind>,
+        fencing: Option<&Fencing>,
+    ) {
+        let unsupported = match (platform, kind, fencing) {
+            (Some(platform), Some(kind), Some(fencing)) => unsupported(platform, kind, &fencing.method),
+            _ => Vec::new(),
+        };
+        for (section, key, message) in unsupported {
+            let at = file.entry(section).map_or(file.at, |entry| entry.at);
+            self.problem(at, format!("{section}.{key}"), message);
+        }
+        let Some(vms) = file.entry("vms").filter(|_| kind == Some(HypervisorKind::Kvm)) else { return };
+        for (n, item) in self.list(file, "vms").unwrap_or(&[]).iter().enumerate() {
+            let vm = self.mapping(item, item.at, format!("vms[{n}]"), "vms[]");
+            if vm.has("config") {
+                let at = vm.entry("config").map_or(vms.at, |entry| entry.at);
+                let message = "is an xl configuration, and `hypervisor.kind: kvm` has no use for it; describe the VM with memory, vcpus, disk and image";
+                self.problem(at, vm.path_of("config"), message);
+            }
+        }
     }
 
     fn nodes(&mut self, file: &Section<'_>, shared: bool, device: Option<&Got<String>>) -> [Draft; 2] {
@@ -170,7 +222,14 @@ impl Reader<'_> {
         }
         for (a, b) in [(&one.address, &two.address), (&one.second, &two.second)] {
             if let (Some(a), Some(b)) = (a, b) {
-                if a.value.octets()[..2] != b.value.octets()[..2] {
+                // No private network is larger than 10.0.0.0/8.
+                if a.value.octets()[0] != b.value.octets()[0] {
+                    let message = format!(
+                        "{} is in another network than {} ({}): one cluster link is one network",
+                        b.value, a.value, a.path
+                    );
+                    self.problem(b.at, b.path.as_str(), message);
+                } else if a.value.octets()[1] != b.value.octets()[1] {
                     let message = format!(
                         "{} and {} ({}) look like two networks; one cluster link is one network",
                         b.value, a.value, a.path

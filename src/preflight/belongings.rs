@@ -1,0 +1,230 @@
+//! What is there already and belongs to somebody: other clusters, DRBD, the backing devices; and what fencing needs.
+
+use super::{Evidence, Finding};
+use crate::device::bytes;
+use crate::node::At;
+
+/// Another cluster's node.
+pub(super) fn clustered(e: &Evidence<'_>, found: &mut Vec<Finding>) {
+    for at in At::BOTH {
+        let (name, presence) = (e.name(at), &e.fact(at).presence);
+        let mut refuse = |what: String, next: &str| found.push(Finding::error("clustered", Some(name), what, next));
+        if presence.corosync_is_a_cluster() && !e.is_ours(at) {
+            refuse(
+                format!(
+                    "Corosync is configured for the cluster {} of {}",
+                    presence.corosync_cluster,
+                    presence.corosync_nodes.join(" and ")
+                ),
+                "use other machines; or, if that cluster is given up, stop pacemaker and corosync on it and remove /etc/corosync/corosync.conf and /var/lib/pacemaker/cib",
+            );
+        } else if !presence.heartbeat_nodes.is_empty() && !e.is_ours(at) {
+            refuse(
+                format!("Heartbeat is configured for {}", presence.heartbeat_nodes.join(" and ")),
+                "use other machines; or, if that cluster is given up, stop heartbeat and remove /etc/ha.d/ha.cf and /var/lib/heartbeat/crm",
+            );
+        } else if presence.cib_primitives.unwrap_or(0) > 0 && !e.is_ours(at) {
+            refuse(
+                format!("a CIB with {} resources is there", presence.cib_primitives.unwrap_or(0)),
+                "if that cluster is given up, stop pacemaker and move /var/lib/pacemaker/cib away",
+            );
+        }
+        let ocfs2 = presence.ocfs2_mounts.iter().find(|place| **place != e.answers.storage.mount);
+        if let Some(place) = ocfs2.filter(|_| e.uses_ocfs2()) {
+            refuse(
+                format!("OCFS2 is mounted on {place}, and its cluster {} is online", presence.ocfs2_cluster),
+                "a node can be in one OCFS2 cluster only: unmount it and take /etc/ocfs2/cluster.conf away, or use other machines",
+            );
+        }
+    }
+}
+
+/// DRBD resources of others.
+pub(super) fn drbd(e: &Evidence<'_>, found: &mut Vec<Finding>) {
+    for at in At::BOTH {
+        let (name, presence) = (e.name(at), &e.fact(at).presence);
+        let (device, resource) = (&e.answers.nodes[at.index()].device, &e.answers.storage.resource);
+        for drbd in &presence.drbd_disks {
+            let same_disk = same_device(e, at, device, &drbd.disk);
+            // DRBD 8.0 does not tell the name.
+            if drbd.resource.is_empty() || (same_disk && drbd.resource == *resource) {
+                continue;
+            }
+            let what = if drbd.resource == *resource {
+                format!("the DRBD resource {resource} runs already, on {}", drbd.disk)
+            } else if same_disk {
+                format!("{device} is the backing device of the DRBD resource {}", drbd.resource)
+            } else {
+                continue;
+            };
+            found.push(Finding::error(
+                "drbd-in-use",
+                Some(name),
+                what,
+                "name another `storage.resource` or `device`; or, if that resource is given up, `drbdadm down` it and remove its file",
+            ));
+        }
+    }
+}
+
+fn same_device(e: &Evidence<'_>, at: At, one: &str, other: &str) -> bool {
+    let path = |device: &str| e.fact(at).partition(device).map(|(_, part)| part.path.clone());
+    one == other || path(one).is_some_and(|path| Some(path) == self::path_of(e, at, other))
+}
+
+fn path_of(e: &Evidence<'_>, at: At, device: &str) -> Option<String> {
+    e.fact(at).partition(device).map(|(_, part)| part.path.clone())
+}
+
+/// Sizes and kinds of the backing devices; whether they may be taken is the step's own look.
+pub(super) fn devices(e: &Evidence<'_>, found: &mut Vec<Finding>) {
+    let seen = At::BOTH.map(|at| e.fact(at).partition(&e.answers.nodes[at.index()].device));
+    if let [Some((_, first)), Some((_, second))] = seen {
+        let (small, large) = (first.bytes.min(second.bytes), first.bytes.max(second.bytes));
+        // What DRBD's metadata takes is more than a MiB of a small device.
+        if large - small > 1 << 20 {
+            found.push(Finding::warning(
+                "device-size",
+                None,
+                format!(
+                    "{} is {} on {} and {} is {} on {}: {} are lost",
+                    first.path,
+                    bytes(first.bytes),
+                    e.name(At::First),
+                    second.path,
+                    bytes(second.bytes),
+                    e.name(At::Second),
+                    bytes(large - small)
+                ),
+                "make them equal, if the rest is of use elsewhere",
+            ));
+        }
+    }
+    for (at, seen) in At::BOTH.into_iter().zip(seen) {
+        if let Some((disk, part)) = seen.filter(|(disk, _)| disk.removable || disk.transport == "usb") {
+            found.push(Finding::warning(
+                "device-removable",
+                Some(e.name(at)),
+                format!("{} is on {} ({}), which can be pulled out", part.path, disk.path(), disk.model),
+                "take a disk that is built in",
+            ));
+        }
+    }
+}
+
+/// What fencing needs.
+pub(super) fn fencing(e: &Evidence<'_>, found: &mut Vec<Finding>) {
+    for why in e.answers.refusals(e.rehearsal) {
+        found.push(Finding::error("fencing-unsafe", None, why, "change `fencing` in the answers file"));
+    }
+    for at in At::BOTH {
+        for (target, answers) in &e.asked[at.index()].fencing {
+            let (kind, place) = target.split_once(':').unwrap_or(("", target));
+            if *answers {
+                continue;
+            }
+            let peer = e.name(at.peer());
+            let (what, next) = match kind {
+                "bmc" => (
+                    format!("the BMC of {peer} ({place}) does not answer on UDP port 623"),
+                    "switch IPMI over LAN on in the BMC, and see that this node has a way to it: `ipmitool -I lanplus -H ADDRESS ... power status`",
+                ),
+                "ping" => (
+                    format!("what switches {peer} off ({place}) does not answer a ping"),
+                    "see that this node has a way to it; ignore this if it answers no pings by design",
+                ),
+                "block" => (
+                    format!("there is no shared disk {place}"),
+                    "let this node see the disk (iSCSI, a shared controller), under the same by-id name on both",
+                ),
+                _ => (
+                    format!("there is no watchdog {place}"),
+                    "load the driver of the mainboard's watchdog, or softdog, and add it to /etc/modules",
+                ),
+            };
+            found.push(Finding::error("fencing-reach", Some(e.name(at)), what, next));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::facts::presence::DrbdDisk;
+    use crate::preflight::samples::{self, Sample};
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_node_of_another_cluster_is_refused_ours_is_not() {
+        let mut sample = Sample::default();
+        let presence = &mut sample.facts[0].presence;
+        presence.corosync_cluster = "web".to_owned();
+        presence.corosync_nodes = words("node1 node2");
+        presence.corosync_addresses = words("10.77.0.1 10.77.0.2");
+        let findings = sample.find();
+        assert_eq!((findings[0].name, findings[0].error), ("clustered", true));
+        assert_eq!(findings[0].what, "Corosync is configured for the cluster web of node1 and node2");
+        sample.facts[0].presence.corosync_cluster = "pair".to_owned();
+        assert!(sample.names().is_empty());
+        // The ring of one that the package brings.
+        sample.facts[0].presence.corosync_cluster = "debian".to_owned();
+        sample.facts[0].presence.corosync_addresses = words("127.0.0.1");
+        assert!(sample.names().is_empty());
+        sample.facts[0].presence.cib_primitives = Some(3);
+        assert_eq!(sample.names(), ["clustered"]);
+        sample.facts[0].presence.heartbeat_nodes = words("node1 other");
+        assert!(sample.find()[0].what.contains("Heartbeat"));
+    }
+
+    #[test]
+    fn ocfs2_of_others_is_refused() {
+        let mut sample = Sample::default();
+        sample.facts[0].presence.ocfs2_cluster = "ocfs2".to_owned();
+        sample.facts[0].presence.ocfs2_mounts = words("/drbd0");
+        assert!(sample.names().is_empty());
+        sample.facts[0].presence.ocfs2_mounts = words("/srv/shared");
+        assert_eq!(sample.names(), ["clustered"]);
+    }
+
+    #[test]
+    fn drbd_of_others_is_not_taken() {
+        let mut sample = Sample::default();
+        let of = |resource: &str, disk: &str| vec![DrbdDisk { resource: resource.to_owned(), disk: disk.to_owned() }];
+        for (disks, names) in [
+            (of("r0", "/dev/sda3"), vec![]),
+            (of("r1", "/dev/sdb1"), vec![]),
+            (of("r0", "/dev/sdb1"), vec!["drbd-in-use"]),
+            (of("r7", "/dev/sda3"), vec!["drbd-in-use"]),
+            (of("", "/dev/sda3"), vec![]),
+        ] {
+            sample.facts[1].presence.drbd_disks = disks.clone();
+            assert_eq!(sample.names(), names, "{disks:?}");
+        }
+    }
+
+    #[test]
+    fn devices_of_two_sizes_and_sticks_are_told() {
+        let mut sample = Sample::default();
+        sample.facts[0].disks[0].parts[0].bytes = 3 << 30;
+        sample.facts[1].disks[0].transport = "usb".to_owned();
+        assert_eq!(sample.names(), ["device-size", "device-removable"]);
+        assert!(sample.find()[0].what.ends_with("1 GiB are lost"), "{}", sample.find()[0].what);
+    }
+
+    #[test]
+    fn what_fencing_needs_must_be_there() {
+        let mut sample = Sample::default();
+        sample.asked[0].fencing = vec![("bmc:192.0.2.12".to_owned(), true)];
+        assert!(sample.names().is_empty());
+        for target in ["bmc:192.0.2.12", "ping:192.0.2.12", "block:/dev/disk/by-id/x", "file:/dev/watchdog"] {
+            sample.asked[0].fencing = vec![(target.to_owned(), false)];
+            assert_eq!(sample.names(), ["fencing-reach"], "{target}");
+        }
+        sample = Sample { answers: samples::answers_with("fencing: { method: ssh }"), ..Sample::default() };
+        assert_eq!(sample.names(), ["fencing-unsafe"]);
+        sample.rehearsal = true;
+        assert!(sample.names().is_empty());
+    }
+}
