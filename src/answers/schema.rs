@@ -127,8 +127,11 @@ fn property(field: &Field) -> Value {
         if field.path == "fencing" {
             schema.insert("allOf".to_owned(), methods());
         }
+        // `packages:` with nothing behind it is as good as left out.
+        if matches!(field.kind, Kind::Section) && field.need == Need::Optional {
+            schema.insert("type".to_owned(), json!(["object", "null"]));
+        }
         if field.path == "vms" {
-            // `vms:` with nothing behind it.
             schema.insert("type".to_owned(), json!(["array", "null"]));
             let others = ["memory", "vcpus", "disk", "image", "bridge"].map(|key| json!({ "required": [key] }));
             schema["items"]["dependentSchemas"] = json!({ "config": { "not": { "anyOf": others } } });
