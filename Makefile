@@ -2,13 +2,14 @@
 # make rehearse-xen  the same under real Xen in QEMU (minutes with KVM, an hour emulated)
 # make test          all tests, the uml rehearsal included (under 30 minutes from a cold clone)
 # make matrix        the installer killed in every action and the power of each machine cut in every step (an hour or more)
+# make guards        what a device may hold x destructive actions x consent, on real devices in one machine: the table
 # make deny          licences and bans of the dependencies
 
 CARGO ?= cargo
 # Another emulator for rehearse-xen: make rehearse-xen QEMU=/path/to/qemu-system-x86_64
 QEMU ?=
 
-.PHONY: rehearse rehearse-xen matrix test check docs deny
+.PHONY: rehearse rehearse-xen matrix guards test check docs deny
 
 rehearse:
 	tests/tools rehearse
@@ -24,6 +25,10 @@ matrix:
 	$(CARGO) test --test rehearsal -- --ignored --nocapture
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm kill-actions
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm power
+
+guards:
+	tests/tools test
+	$(CARGO) test --quiet --test guards -- --ignored --nocapture nothing_is_overwritten
 
 test: check
 	tests/tools test

@@ -122,7 +122,7 @@ hapair_lower() {
 hapair_open() {
 	find /proc/[0-9]*/fd -lname "$1" 2>/dev/null | while IFS=/ read -r _ _ pid _; do
 		comm=; read -r comm <"/proc/$pid/comm"
-		case $comm in *udev* | blkid | smartd | multipathd | udisksd | lvm | pvscan | "") ;; *) hapair_line use "$1 is open in process $pid ($comm)" ;; esac
+		case $comm in *udev* | blkid | wipefs | debugfs.ocfs2 | smartd | multipathd | udisksd | lvm | pvscan | "") ;; *) hapair_line use "$1 is open in process $pid ($comm)" ;; esac
 	done
 }
 
