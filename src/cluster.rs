@@ -2,7 +2,11 @@
 //!
 //! Used by the actions `wait`, `fencing-device` and `verify`, and by `hapair status`.
 
+mod operation;
+
 use roxmltree::{Document, Node};
+
+pub use operation::OperationView;
 
 /// The command whose output [`ClusterView::parse`] reads. Stopped resources are shown too, or nothing could be missed.
 pub const CRM_MON: [&str; 4] = ["crm_mon", "-1", "--inactive", "--output-as=xml"];
@@ -171,21 +175,6 @@ pub struct FencingView {
     pub completed: String,
 }
 
-/// An action that was done.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OperationView {
-    /// Resource.
-    pub resource: String,
-    /// Where.
-    pub node: String,
-    /// `start`, `monitor`, `migrate_from`...
-    pub task: String,
-    /// `ok`, `error`...
-    pub result: String,
-    /// Since when it gives this result, as Pacemaker writes it.
-    pub changed: String,
-}
-
 /// A constraint that keeps a resource away from a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BanView {
@@ -234,7 +223,7 @@ impl ClusterView {
                 completed: text(event, "completed"),
             })
             .collect();
-        view.operations = child(root, "node_history").map(operations).unwrap_or_default();
+        view.operations = child(root, "node_history").map(operation::all).unwrap_or_default();
         view.bans = children(root, "bans", "ban")
             .map(|ban| BanView {
                 id: text(ban, "id"),
@@ -435,29 +424,6 @@ fn resource(node: Node<'_, '_>) -> ResourceView {
         pending: node.attribute("pending").map(str::to_owned),
         nodes: node.children().filter(|node| node.has_tag_name("node")).map(|node| text(node, "name")).collect(),
     }
-}
-
-fn operations(history: Node<'_, '_>) -> Vec<OperationView> {
-    history
-        .descendants()
-        .filter(|node| node.has_tag_name("operation_history"))
-        .map(|operation| {
-            let above = |tag: &str, name: &str| {
-                operation
-                    .ancestors()
-                    .find(|node| node.has_tag_name(tag))
-                    .map(|node| text(node, name))
-                    .unwrap_or_default()
-            };
-            OperationView {
-                resource: above("resource_history", "id"),
-                node: above("node", "name"),
-                task: text(operation, "task"),
-                result: text(operation, "rc_text"),
-                changed: text(operation, "last-rc-change"),
-            }
-        })
-        .collect()
 }
 
 fn failure(node: Node<'_, '_>) -> FailureView {

@@ -37,7 +37,7 @@ const IDLE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(599);
 /// `sockaddr_un` has room for 107 bytes and a NUL.
 const SOCKET_PATH: usize = 107;
 
-/// `/.ssh-connectionXXXXXX/master`, and what ssh appends to it while it binds.
+/// `/.ssh-connection123456/master`, and what ssh appends to it while it binds.
 const SOCKET_TAIL: usize = 29 + 17;
 
 /// A line that `sh -c` gets must fit into one argument; Linux allows 128 KiB.

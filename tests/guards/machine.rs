@@ -95,7 +95,7 @@ impl Nodes {
         let sink = Mutex::new(Kept::default());
         match Engine::new(&self.pair, &sink, &Cancel::default(), String::new()).run(&plan, None) {
             Ok(Ended::Done { changed }) => Ok(changed),
-            Ok(Ended::Interrupted) => panic!("nobody interrupted it"),
+            Ok(Ended::Interrupted | Ended::Rebooting) => panic!("nobody interrupted it"),
             Err(failure) => {
                 // What was refused was refused before any order.
                 let orders =
