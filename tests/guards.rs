@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(3000);
 
 /// Starts the machine, in which [`inside`] runs.
 #[test]
-#[ignore = "takes minutes, and was not yet seen to its end: `make guards`"]
+#[ignore = "takes ten minutes: `make guards`"]
 fn nothing_is_overwritten_without_consent_that_names_it() {
     let scratch = tempfile::tempdir().unwrap();
     let console = scratch.path().join("console");
