@@ -307,7 +307,7 @@ on both drbdadm -- --force create-md r0
 # DRBD resource r0 up and connected
 on both drbdadm adjust r0
 # wait: DRBD connected between node1 and node2 (TCP port 7788 must be open both ways)
-wait_for 1 120 'drbdadm cstate r0 | grep -q -e Connected -e Sync'
+wait_for 1 300 'drbdadm cstate r0 | grep -q -e Connected -e Sync'
 
 # It worked: `cat /proc/drbd` shows `cs:Connected` on both nodes; `sha256sum` of the configuration is the same on both
 
@@ -328,7 +328,7 @@ wait_for 1 604800 '[ "$(drbdadm dstate r0)" = UpToDate/UpToDate ]'
 # DRBD resource r0 up and connected
 on both drbdadm adjust r0
 # wait: DRBD connected between node1 and node2 (TCP port 7788 must be open both ways)
-wait_for 1 120 'drbdadm cstate r0 | grep -q -e Connected -e Sync'
+wait_for 1 300 'drbdadm cstate r0 | grep -q -e Connected -e Sync'
 
 # It worked: `cat /proc/drbd` shows `ds:UpToDate/UpToDate` on both nodes
 
@@ -356,7 +356,7 @@ on 1 mkfs.ocfs2 -b 4K -C 4K -N 2 -L ocfs2 /dev/drbd0
 # DRBD resource r0 up and connected
 on both drbdadm adjust r0
 # wait: DRBD connected between node1 and node2 (TCP port 7788 must be open both ways)
-wait_for 1 120 'drbdadm cstate r0 | grep -q -e Connected -e Sync'
+wait_for 1 300 'drbdadm cstate r0 | grep -q -e Connected -e Sync'
 
 # It worked: `mounted.ocfs2 -d /dev/drbd0` shows the stack o2cb, the cluster ocfs2 and the label
 
