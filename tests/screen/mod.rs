@@ -34,6 +34,11 @@ impl Screen {
         let mut process = PtyProcess::spawn(command).unwrap();
         process.set_window_size(columns, rows).unwrap();
         // A terminal of a person shows what is typed.
+        // The child turns echo off before it becomes the program: only after that is it ours to turn on.
+        let began = Instant::now();
+        while process.get_echo().unwrap() && began.elapsed() < Duration::from_millis(500) {
+            std::thread::yield_now();
+        }
         process.set_echo(true, None).unwrap();
         let mut output = process.get_raw_handle().unwrap();
         let input = process.get_raw_handle().unwrap();
