@@ -88,6 +88,16 @@ impl Platform {
         self.groups.get("choices").into_iter().flatten().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
+    /// Whether the kernel brings DRBD by itself; else a step builds the module.
+    pub fn ships_drbd(&self) -> bool {
+        self.choices().any(|choice| choice == ("drbd_module", "shipped"))
+    }
+
+    /// How one comes to a kernel that can do what is needed, in words.
+    pub fn kernel_advice(&self) -> &str {
+        self.groups.get("advice").and_then(|advice| advice.get("kernel")).map_or("", String::as_str)
+    }
+
     /// Answers that this platform can't carry out, in words, from its group `supports`: there is no step for them, and
     /// leaving them out in silence would leave a pair without its fencing or its mount.
     pub fn unsupported(&self, choices: &BTreeMap<String, String>) -> Vec<String> {

@@ -68,12 +68,8 @@ pub(super) fn drbd(e: &Evidence<'_>, found: &mut Vec<Finding>) {
 }
 
 fn same_device(e: &Evidence<'_>, at: At, one: &str, other: &str) -> bool {
-    let path = |device: &str| e.fact(at).partition(device).map(|(_, part)| part.path.clone());
-    one == other || path(one).is_some_and(|path| Some(path) == self::path_of(e, at, other))
-}
-
-fn path_of(e: &Evidence<'_>, at: At, device: &str) -> Option<String> {
-    e.fact(at).partition(device).map(|(_, part)| part.path.clone())
+    let path = |device: &str| e.fact(at).partition(device).map(|(_, part)| part.path.as_str());
+    one == other || path(one).is_some_and(|one| path(other) == Some(one))
 }
 
 /// Sizes and kinds of the backing devices; whether they may be taken is the step's own look.

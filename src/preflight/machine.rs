@@ -2,7 +2,6 @@
 
 use super::{Evidence, Finding};
 use crate::node::At;
-use crate::platform::Platform;
 
 /// Two machines, not one twice, and not one a copy of the other.
 pub(super) fn identity(e: &Evidence<'_>, found: &mut Vec<Finding>) {
@@ -134,23 +133,14 @@ pub(super) fn names(e: &Evidence<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// Whether a kernel brings DRBD by itself, or a step builds the module.
-fn ships_drbd(platform: &Platform) -> bool {
-    platform.drbd_dialect != "8.0"
-}
-
 /// What the kernels can do.
 pub(super) fn kernel(e: &Evidence<'_>, found: &mut Vec<Finding>) {
     let Some(platform) = e.platform() else { return };
-    let other = if platform.os == "ubuntu" {
-        "apt-get install linux-modules-extra-$(uname -r)"
-    } else {
-        "apt-get install linux-image-amd64, remove the cloud kernel, and reboot into the other one"
-    };
+    let other = platform.kernel_advice();
     for at in At::BOTH {
         let (name, kernel) = (e.name(at), &e.fact(at).kernel);
         let cloud = if kernel.is_cloud() { " (a cloud kernel)" } else { "" };
-        if ships_drbd(platform) && kernel.drbd.is_none() {
+        if platform.ships_drbd() && kernel.drbd.is_none() {
             found.push(Finding::error(
                 "kernel-drbd",
                 Some(name),
@@ -166,12 +156,12 @@ pub(super) fn kernel(e: &Evidence<'_>, found: &mut Vec<Finding>) {
                 other,
             ));
         }
-        if e.uses_xen() && kernel.dom0 == Some(false) && ships_drbd(platform) {
+        if e.uses_xen() && kernel.dom0 == Some(false) && platform.ships_drbd() {
             found.push(Finding::error(
                 "kernel-dom0",
                 Some(name),
                 format!("the kernel {}{cloud} can't be Xen's dom0", kernel.release),
-                "apt-get install linux-image-amd64, remove the cloud kernel, and reboot into the other one",
+                other,
             ));
         }
         if e.uses_xen() && kernel.secure_boot {
