@@ -18,3 +18,15 @@ pub const CONSENT: u8 = 6;
 pub const LOCKED: u8 = 7;
 /// Interrupted by Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
+
+/// Wrong usage that the command line's own rules can't find: exit code [`USAGE`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongUsage(pub String);
+
+impl std::fmt::Display for WrongUsage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongUsage {}

@@ -37,6 +37,7 @@ pub mod node;
 pub mod plan;
 pub mod platform;
 pub mod preflight;
+pub mod random;
 pub mod record;
 pub mod rehearsal;
 pub mod report;

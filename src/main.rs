@@ -9,6 +9,7 @@ use hapair::cli::{Cli, Command};
 use hapair::command::ask::{self, Then};
 use hapair::command::{self, install, say, typed};
 use hapair::event::Failure;
+use hapair::exit::WrongUsage;
 use hapair::report::Format;
 use hapair::setup::{Places, Setup};
 use hapair::step::Catalog;
@@ -35,7 +36,7 @@ fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<lock::Held>() {
             return exit::LOCKED;
         }
-        if cause.is::<command::step::NoStep>() || cause.is::<NotIgnored>() {
+        if cause.is::<WrongUsage>() {
             return exit::USAGE;
         }
         if let Some(failure) = cause.downcast_ref::<Failure>() {
@@ -66,12 +67,11 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
                     How { continue_after_reboot: args.continue_after_reboot, ignore: args.ignore, ..How::default() };
                 install(answers, places, args.format, how)
             }
-            None => {
-                say(
-                    "hapair: install never asks: name an answers file with --answers FILE (`hapair schema` describes it)",
-                );
-                Ok(exit::USAGE)
-            }
+            None => Err(WrongUsage(
+                "install never asks: name an answers file with --answers FILE (`hapair schema` describes it)"
+                    .to_owned(),
+            )
+            .into()),
         },
         Command::Step { id, answers, with_needs, format, ignore } => {
             command::step::known(&Catalog::load(places.steps_dir.as_deref())?, &id)?;
@@ -142,11 +142,12 @@ fn install(answers: &std::path::Path, places: Places, format: Format, how: How) 
     let cancel = Cancel::listen()?;
     let mut setup = Setup::load(answers, places, Secrets::Resolve)?;
     setup.ignore = how.ignore;
-    if how.continue_after_reboot && std::fs::read_to_string(answers)?.contains("env:") {
-        say(
-            "hapair: --continue-after-reboot: after the boot there are no secrets from the environment (env:NAME); give them as file:PATH",
+    if let (true, Some(name)) = (how.continue_after_reboot, setup.from_environment.first()) {
+        let why = format!(
+            "--continue-after-reboot: after the boot there is no environment that {name} could come from (env:NAME); \
+             give it as file:PATH"
         );
-        return Ok(exit::USAGE);
+        return Err(WrongUsage(why).into());
     }
     let command = how.step.as_ref().map_or_else(|| "install".to_owned(), |id| format!("step {id}"));
     let run = install::Run {
@@ -161,18 +162,6 @@ fn install(answers: &std::path::Path, places: Places, format: Format, how: How) 
     install::run(&setup, &run).map(|outcome| outcome.code)
 }
 
-/// A name that `--ignore` can't take.
-#[derive(Debug)]
-struct NotIgnored(String);
-
-impl std::fmt::Display for NotIgnored {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for NotIgnored {}
-
 fn may_ignore(names: &[String]) -> anyhow::Result<()> {
-    hapair::preflight::checks::may_ignore(names).map_err(|why| NotIgnored(why).into())
+    hapair::preflight::checks::may_ignore(names).map_err(|why| WrongUsage(why).into())
 }

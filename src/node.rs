@@ -46,6 +46,15 @@ impl At {
             At::Second => At::First,
         }
     }
+
+    /// Does the same for both at once; gives the results in order.
+    pub fn both<T: Send>(work: impl Fn(At) -> T + Sync) -> [T; 2] {
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| work(At::Second));
+            let first = work(At::First);
+            [first, second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))]
+        })
+    }
 }
 
 /// Whether a command changes anything on the node.
@@ -318,5 +327,14 @@ impl Pair {
     /// One of them.
     pub fn at(&self, at: At) -> &Node {
         &self.0[at.index()]
+    }
+
+    /// Runs reads on both at once, one round trip each; the outputs are in the reads' order.
+    ///
+    /// # Errors
+    /// The first node that could not be asked.
+    pub fn read_both(&self, reads: [&[Cmd]; 2]) -> Result<[Vec<Output>; 2], (At, Lost)> {
+        let [first, second] = At::both(|at| self.at(at).read_all(reads[at.index()]));
+        Ok([first.map_err(|lost| (At::First, lost))?, second.map_err(|lost| (At::Second, lost))?])
     }
 }

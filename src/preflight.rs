@@ -146,11 +146,7 @@ pub fn gather<'a>(
     packages: &[String],
     rehearsal: bool,
 ) -> Result<Evidence<'a>, (At, Lost)> {
-    let [first, second] = std::thread::scope(|scope| {
-        let other = scope.spawn(|| asked::ask(pair.at(At::Second), answers, packages, At::Second));
-        let first = asked::ask(pair.at(At::First), answers, packages, At::First);
-        [first, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))]
-    });
+    let [first, second] = At::both(|at| asked::ask(pair.at(at), answers, packages, at));
     let asked = [first.map_err(|lost| (At::First, lost))?, second.map_err(|lost| (At::Second, lost))?];
     let mut evidence = Evidence { answers, facts, platforms, asked, wire: wire::Wire::default(), rehearsal };
     if let Some(platform) = evidence.platform() {
@@ -186,11 +182,8 @@ pub fn measure_now(
     messaging: &str,
     facts: &[Facts; 2],
 ) -> Result<wire::Wire, (At, Lost)> {
-    let mut used = [wire::Used::default(), wire::Used::default()];
-    for at in At::BOTH {
-        let output = pair.at(at).exec(&wire::Used::read()).map_err(|lost| (at, lost))?;
-        used[at.index()] = wire::Used::parse(&output.text());
-    }
+    let reads = [wire::Used::read()];
+    let used = pair.read_both([&reads, &reads])?.map(|outputs| wire::Used::parse(&outputs[0].text()));
     measure(pair, answers, messaging, facts, &used)
 }
 
@@ -206,7 +199,7 @@ pub fn without_asking<'a>(
 
 /// Everything that was found, in the order of the checks' groups.
 pub fn findings(evidence: &Evidence<'_>) -> Vec<Finding> {
-    const GROUPS: [fn(&Evidence<'_>, &mut Vec<Finding>); 15] = [
+    const GROUPS: [fn(&Evidence<'_>, &mut Vec<Finding>); 16] = [
         machine::identity,
         machine::release,
         machine::names,
@@ -222,12 +215,12 @@ pub fn findings(evidence: &Evidence<'_>) -> Vec<Finding> {
         belongings::clustered,
         belongings::drbd,
         belongings::devices,
+        belongings::fencing,
     ];
     let mut found = Vec::new();
     for group in GROUPS {
         group(evidence, &mut found);
     }
-    belongings::fencing(evidence, &mut found);
     found
 }
 

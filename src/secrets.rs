@@ -1,17 +1,16 @@
 //! Secrets that hapair makes: once for each install, kept in the state folder with mode 0600.
 
-use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::node::{At, Cmd, Pair};
+use crate::node::{Cmd, Pair};
 use crate::platform::Platform;
-use crate::setup::unreachable;
+use crate::setup::unanswered;
+use crate::{random, state};
 
 /// DRBD's shared secret, Corosync's and Heartbeat's keys. `Debug` shows none of them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,14 +49,11 @@ impl Secrets {
     /// # Errors
     /// When the file is there and can't be read.
     pub fn existing(state: &Path) -> Result<Option<Self>> {
-        let path = state.join(FILE);
-        match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).map(Some).with_context(|| {
-                format!("{} is damaged; it holds the keys of the cluster: put it back from a copy, or take the keys from a node", path.display())
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
-        }
+        state::kept(
+            state,
+            FILE,
+            "it holds the keys of the cluster: put it back from a copy, or take the keys from a node",
+        )
     }
 
     /// Those of the state folder; where it has none, those that the nodes use, and new ones for what no node has.
@@ -76,10 +72,9 @@ impl Secrets {
         let mut secrets = Self::random()?;
         let mut taken = Vec::new();
         let (mut drbd_from, mut key_from) = (None, None);
-        for at in At::BOTH {
-            let name = &pair.at(at).name;
-            let reads = [Cmd::read(["cat", "--", &drbd]), Cmd::read(["cat", "--", &key])];
-            let outputs = pair.at(at).read_all(&reads).map_err(|lost| unreachable(name, &lost))?;
+        let reads = [Cmd::read(["cat", "--", &drbd]), Cmd::read(["cat", "--", &key])];
+        for (node, outputs) in pair.0.iter().zip(pair.read_both([&reads, &reads]).map_err(unanswered(pair))?) {
+            let name = &node.name;
             let shared = outputs.first().filter(|out| out.ok()).and_then(|out| shared_secret(&out.text()));
             if let (None, Some(shared)) = (&drbd_from, shared) {
                 secrets.drbd_shared_secret = shared;
@@ -129,26 +124,14 @@ impl Secrets {
 
     fn random() -> Result<Self> {
         Ok(Self {
-            drbd_shared_secret: hex(&random::<20>()?),
-            corosync_authkey_base64: STANDARD.encode(random::<256>()?),
-            heartbeat_key: hex(&random::<20>()?),
+            drbd_shared_secret: random::hex::<20>()?,
+            corosync_authkey_base64: STANDARD.encode(random::bytes::<256>()?),
+            heartbeat_key: random::hex::<20>()?,
         })
     }
 
     fn keep(&self, state: &Path) -> Result<()> {
-        let path = state.join(FILE);
-        let mut file = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
-            .tempfile_in(state)
-            .with_context(|| format!("writing into {}", state.display()))?;
-        let text = serde_json::to_vec_pretty(self).context("secrets as JSON")?;
-        file.write_all(&text)
-            .and_then(|()| file.as_file().sync_all())
-            .with_context(|| format!("writing {}", path.display()))?;
-        file.persist(&path).with_context(|| format!("writing {}", path.display()))?;
-        fs::File::open(state)
-            .and_then(|folder| folder.sync_all())
-            .with_context(|| format!("writing {}", path.display()))
+        state::keep(state, FILE, self)
     }
 }
 
@@ -166,19 +149,10 @@ fn heartbeat_key(text: &str) -> Option<String> {
     (!key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric())).then(|| key.to_owned())
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0u8; N];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow!("the system gives no random bytes: {error}"))?;
-    Ok(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]

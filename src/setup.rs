@@ -15,7 +15,7 @@ use crate::exit;
 use crate::facts::{self, Facts};
 use crate::node::local::Local;
 use crate::node::ssh::{self, Ssh, Target};
-use crate::node::{At, Lost, Node, Pair, ReadOnly, Transport, host_key};
+use crate::node::{At, Lost, Node, Output, Pair, ReadOnly, Transport, host_key};
 use crate::plan::Plan;
 use crate::platform::{self, Platform};
 use crate::record::{self, NodeRecord};
@@ -49,6 +49,8 @@ pub struct Setup {
     pub answers: Answers,
     /// What the answers file should be told, but may be.
     pub warnings: Vec<String>,
+    /// Paths of the answers' secrets that come from the environment.
+    pub from_environment: Vec<String>,
     /// All steps.
     pub catalog: Catalog,
     /// All templates.
@@ -87,6 +89,7 @@ impl Setup {
         let loaded = load::file(answers, secrets)?;
         let mut setup = Self::of(loaded.answers, places)?;
         setup.warnings = loaded.warnings;
+        setup.from_environment = loaded.from_environment;
         Ok(setup)
     }
 
@@ -106,6 +109,7 @@ impl Setup {
         Ok(Self {
             answers,
             warnings: Vec::new(),
+            from_environment: Vec::new(),
             catalog,
             templates,
             platforms,
@@ -170,16 +174,10 @@ impl Setup {
     fn read(&self, pair: &Pair) -> Result<([Facts; 2], [NodeRecord; 2])> {
         let mut reads = facts::reads();
         reads.push(record::read(&self.answers.storage.resource));
-        let (first, second) = std::thread::scope(|scope| {
-            let other = scope.spawn(|| pair.at(At::Second).read_all(&reads));
-            let first = pair.at(At::First).read_all(&reads);
-            (first, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        });
-        let of = |at: At, outputs: Result<Vec<crate::node::Output>, Lost>| -> Result<(Facts, NodeRecord)> {
-            let name = &pair.at(at).name;
-            let mut outputs = outputs.map_err(|lost| unreachable(name, &lost))?;
+        let [first, second] = pair.read_both([&reads, &reads]).map_err(unanswered(pair))?;
+        let of = |at: At, mut outputs: Vec<Output>| -> Result<(Facts, NodeRecord)> {
             let record = record::parse(&outputs.pop().unwrap_or_default());
-            let facts = facts::judge(&outputs).with_context(|| format!("surveying {name}"))?;
+            let facts = facts::judge(&outputs).with_context(|| format!("surveying {}", pair.at(at).name))?;
             Ok((facts, record))
         };
         let ((first, first_record), (second, second_record)) = (of(At::First, first)?, of(At::Second, second)?);
@@ -281,6 +279,11 @@ pub fn unreachable(node: &str, lost: &Lost) -> Failure {
         _ => "see that the node is on, and that `ssh` reaches it from here",
     };
     failure(exit::UNREACHABLE, Some(node), lost.to_string(), next)
+}
+
+/// Turns the node of a pair that gave no answer into words.
+pub fn unanswered(pair: &Pair) -> impl Fn((At, Lost)) -> Failure {
+    |(at, lost)| unreachable(&pair.at(at).name, &lost)
 }
 
 /// A node that is not what it must be, with exit code 4.

@@ -1,10 +1,13 @@
 //! The state folder: `$XDG_STATE_HOME/hapair/<cluster>/`. Journal, secrets, lock and known host keys live there.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Where a cluster's state lives; the folder is not made.
 ///
@@ -34,4 +37,36 @@ pub fn make(folder: &Path) -> Result<()> {
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("making the state folder {}; name another with --state-dir", folder.display()))
+}
+
+/// What a file of the folder holds, if it is there; `damaged` says what to do when it can't be understood.
+///
+/// # Errors
+/// When it is there and can't be read or understood.
+pub fn kept<T: DeserializeOwned>(folder: &Path, name: &str, damaged: &str) -> Result<Option<T>> {
+    let path = folder.join(name);
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            serde_json::from_str(&text).map(Some).with_context(|| format!("{} is damaged; {damaged}", path.display()))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+/// Writes a file of the folder, for its owner only: whole and on disk, or not at all.
+///
+/// # Errors
+/// When it can't be written.
+pub fn keep(folder: &Path, name: &str, content: &impl Serialize) -> Result<()> {
+    let path = folder.join(name);
+    let context = || format!("writing {}", path.display());
+    let text = serde_json::to_vec_pretty(content).with_context(context)?;
+    let mut file = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(folder)
+        .with_context(context)?;
+    file.write_all(&text).and_then(|()| file.as_file().sync_all()).with_context(context)?;
+    file.persist(&path).with_context(context)?;
+    File::open(folder).and_then(|folder| folder.sync_all()).with_context(context)
 }

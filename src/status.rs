@@ -67,12 +67,7 @@ impl Standing {
     /// Asks both nodes, at once, one round trip each.
     #[must_use]
     pub fn look(answers: &Answers, pair: &Pair) -> Self {
-        let (first, second) = std::thread::scope(|scope| {
-            let other = scope.spawn(|| NodeStatus::look(answers, pair, At::Second));
-            let first = NodeStatus::look(answers, pair, At::First);
-            (first, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        });
-        Self::of(answers, [first, second])
+        Self::of(answers, At::both(|at| NodeStatus::look(answers, pair, at)))
     }
 
     /// From what the nodes said.

@@ -161,7 +161,7 @@ fn first(source: &str) -> String {
 
 #[test]
 fn defaults_are_those_of_the_table() {
-    let Loaded { answers, warnings } = read(SMALL).unwrap();
+    let Loaded { answers, warnings, .. } = read(SMALL).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     let json = serde_json::to_value(&answers).unwrap();
     let at = |pointer: &str| json.pointer(pointer).unwrap_or_else(|| panic!("{pointer}")).clone();

@@ -38,6 +38,8 @@ pub struct Loaded {
     pub answers: Answers,
     /// Each with its place: `answers.yaml:3:1: ...`.
     pub warnings: Vec<String>,
+    /// Paths of the secrets that come from the environment (`env:NAME`).
+    pub from_environment: Vec<String>,
 }
 
 /// Why a file could not be loaded.
@@ -133,7 +135,16 @@ fn load(
 ) -> Result<Loaded, Problems> {
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     let Tree { root, flaws } = tree::parse(source);
-    let mut reader = Reader { problems: Vec::new(), warnings: Vec::new(), clear: Vec::new(), secrets, env, base, name };
+    let mut reader = Reader {
+        problems: Vec::new(),
+        warnings: Vec::new(),
+        clear: Vec::new(),
+        from_environment: Vec::new(),
+        secrets,
+        env,
+        base,
+        name,
+    };
     for flaw in &flaws {
         reader.problem(flaw.at, "", flaw.message.as_str());
     }
@@ -155,7 +166,9 @@ fn load(
         ));
     }
     match answers {
-        Some(answers) if reader.problems.is_empty() => Ok(Loaded { answers, warnings: reader.warnings }),
+        Some(answers) if reader.problems.is_empty() => {
+            Ok(Loaded { answers, warnings: reader.warnings, from_environment: reader.from_environment })
+        }
         _ => Err(report(source, name, root.as_ref(), reader.problems)),
     }
 }

@@ -44,7 +44,7 @@ pub struct Checked {
 /// # Errors
 /// When a node can't be reached.
 pub fn on(setup: &Setup, pair: &Pair) -> Result<Checked> {
-    let lost = |(at, lost): (At, crate::node::Lost)| crate::setup::unreachable(&pair.at(at).name, &lost);
+    let lost = crate::setup::unanswered(pair);
     let facts = setup.facts(pair)?;
     let platforms = setup.platforms(&facts);
     let plan = match &platforms {
@@ -56,7 +56,7 @@ pub fn on(setup: &Setup, pair: &Pair) -> Result<Checked> {
     };
     let packages = plan.as_ref().map(Plan::packages).unwrap_or_default();
     let evidence =
-        preflight::gather(pair, &setup.answers, &facts, &platforms, &packages, setup.rehearsal).map_err(lost)?;
+        preflight::gather(pair, &setup.answers, &facts, &platforms, &packages, setup.rehearsal).map_err(&lost)?;
     let mut findings = preflight::findings(&evidence);
     let wire = evidence.wire.clone();
     if let Some(plan) = &plan {

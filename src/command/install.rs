@@ -104,15 +104,7 @@ fn go(
     }
     let pair = setup.connect(true)?;
     let survey = setup.survey(&pair)?;
-    let own = Install::of(&setup.state)?;
-    let (id, seat) = own.as_ref().map_or((None, ""), |own| (Some(own.id.as_str()), own.seat.as_str()));
-    let verdict = record::judge(&setup.answers, &survey.records, id, seat)?;
-    let mut install = match own {
-        Some(own) => own,
-        None => Install::new(verdict.adopt)?,
-    };
-    install.learn(&survey.records);
-    install.keep(&setup.state)?;
+    let (install, settled) = Install::settle(&setup.state, &setup.answers, &survey.records)?;
     let (secrets, taken) = Secrets::of_pair(&setup.state, &pair, &survey.platform)?;
     let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
     let wanted = steps(run, &pair, &plan)?;
@@ -120,7 +112,7 @@ fn go(
     for (at, facts) in At::BOTH.into_iter().zip(&survey.facts) {
         emit(&Event::NodeReached { node: pair.at(at).name.clone(), summary: facts.summary() })?;
     }
-    for text in verdict.notes.into_iter().chain(taken).chain(notes(setup, &survey, lines)) {
+    for text in settled.into_iter().chain(taken).chain(notes(setup, &survey, lines)) {
         emit(&Event::Note { text })?;
     }
     check(setup, run, &pair, &survey, &plan, emit)?;
@@ -137,22 +129,9 @@ fn go(
     let claim = Claim::new(&pair, &setup.answers, &install, &lock::who(&run.command));
     let take = || claim.take();
     engine.before_change = Some(&take);
-    let ended = std::thread::scope(|scope| {
-        let (end, ended) = std::sync::mpsc::channel();
-        let claim = &claim;
-        scope.spawn(move || claim.keep(&ended, run.cancel));
-        let result = engine.run(&plan, wanted.as_deref());
-        drop(end);
-        result
-    });
-    claim.release();
+    let ended = claim.during(run.cancel, || engine.run(&plan, wanted.as_deref()))?;
     if matches!(ended, Ok(Ended::Done { changed }) if changed > 0) {
         learn(setup, &pair, &install)?;
-    }
-    if claim.was_lost() {
-        let what = "another run has taken the nodes while this one gave no sign of life".to_owned();
-        let failure = Failure { exit: exit::LOCKED, ..crate::setup::refused(None, what, "wait for it, then continue") };
-        return Err(failure.into());
     }
     match ended {
         Ok(Ended::Interrupted | Ended::Rebooting) => Ok(Outcome { code: exit::INTERRUPTED, changed: 0 }),
@@ -171,14 +150,9 @@ fn go(
 /// Keeps what the nodes tell after a run: should one lose its record, the state folder still knows.
 fn learn(setup: &Setup, pair: &Pair, install: &Install) -> Result<()> {
     let mut install = install.clone();
-    let mut records = [record::NodeRecord::default(), record::NodeRecord::default()];
-    for at in At::BOTH {
-        // A node that does not answer just now tells it to the next run.
-        if let Ok(output) = pair.at(at).exec(&record::read(&setup.answers.storage.resource)) {
-            records[at.index()] = record::parse(&output);
-        }
-    }
-    install.learn(&records);
+    let read = record::read(&setup.answers.storage.resource);
+    // A node that does not answer just now tells it to the next run.
+    install.learn(&At::both(|at| pair.at(at).exec(&read).as_ref().map(record::parse).unwrap_or_default()));
     install.keep(&setup.state)
 }
 
@@ -201,7 +175,7 @@ fn check(
             text: "preflight: the nodes are compared, and talk to each other for a moment".to_owned(),
         })?;
         preflight::gather(pair, answers, facts, &platforms, &plan.packages(), setup.rehearsal)
-            .map_err(|(at, lost)| crate::setup::unreachable(&pair.at(at).name, &lost))?
+            .map_err(crate::setup::unanswered(pair))?
     };
     let mut findings = preflight::findings(&evidence);
     for finding in preflight::ignored(&mut findings, &setup.ignore) {

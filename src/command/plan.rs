@@ -67,7 +67,7 @@ pub fn text(setup: &Setup, options: &Options) -> Result<String> {
     if let Some((pair, survey)) = asked.as_ref().filter(|_| view.would_change(FIRST_COPY)) {
         let messaging = &survey.platform.messaging;
         let wire = preflight::measure_now(pair, &setup.answers, messaging, &survey.facts)
-            .map_err(|(at, lost)| crate::setup::unreachable(&pair.at(at).name, &lost))?;
+            .map_err(crate::setup::unanswered(pair))?;
         view.first_copy = FirstCopy::expected(&setup.answers, &survey.facts, &wire);
     }
     match options.format {
@@ -102,9 +102,7 @@ impl<'a> View<'a> {
             }
         }
         let looked = match pair {
-            Some(pair) => {
-                Some(look(pair, &actions).map_err(|(at, lost)| crate::setup::unreachable(&pair.at(at).name, &lost))?)
-            }
+            Some(pair) => Some(look(pair, &actions).map_err(crate::setup::unanswered(pair))?),
             None => None,
         };
         if steps.is_empty() {

@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::Result;
 use console::Term;
 
-use crate::cancel::Cancel;
 use crate::command::print;
 use crate::exit;
 use crate::setup::Setup;
@@ -63,7 +62,6 @@ pub fn run(setup: &Setup, options: Options) -> Result<u8> {
         print(&render(&shown, options.json))?;
         return Ok(shown.code());
     };
-    let cancel = Cancel::listen()?;
     let term = Term::stdout();
     loop {
         let shown = look(setup)?;
@@ -71,13 +69,8 @@ pub fn run(setup: &Setup, options: Options) -> Result<u8> {
             term.clear_screen()?;
         }
         print(&render(&shown, options.json))?;
-        let until = std::time::Instant::now() + pause;
-        while std::time::Instant::now() < until {
-            if cancel.requested() {
-                return Ok(shown.code());
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        // Ctrl-C ends it here or anywhere: nothing is being changed.
+        std::thread::sleep(pause);
     }
 }
 

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::action::{Memory, State};
 use crate::event::Failure;
+use crate::exit::WrongUsage;
 use crate::node::Pair;
 use crate::plan::{Plan, PlannedAction, PlannedStep};
 use crate::setup;
@@ -20,20 +21,8 @@ pub fn known<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Step> {
         return Ok(step);
     }
     let ids: Vec<&str> = catalog.steps.iter().map(|step| step.id.as_str()).collect();
-    bail!(NoStep(format!("there is no step {id}; the steps are {}", ids.join(", "))))
+    bail!(WrongUsage(format!("there is no step {id}; the steps are {}", ids.join(", "))))
 }
-
-/// A step that does not exist: wrong usage.
-#[derive(Debug)]
-pub struct NoStep(String);
-
-impl std::fmt::Display for NoStep {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for NoStep {}
 
 /// A step that is needed and not so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +43,7 @@ pub fn missing(pair: &Pair, plan: &Plan, id: &str) -> Result<Vec<Missing>, Failu
     let needed = needed(plan, id);
     let steps: Vec<&PlannedStep> = plan.steps.iter().filter(|step| needed.contains(step.step.id.as_str())).collect();
     let actions: Vec<&PlannedAction> = steps.iter().flat_map(|step| &step.actions).collect();
-    let looked =
-        crate::engine::look(pair, &actions).map_err(|(at, lost)| setup::unreachable(&pair.at(at).name, &lost))?;
+    let looked = crate::engine::look(pair, &actions).map_err(setup::unanswered(pair))?;
     let mut missing = Vec::new();
     let mut index = 0;
     for step in steps {

@@ -43,7 +43,7 @@ pub fn states(setup: &Setup) -> Result<Vec<StepState>> {
     let secrets = Secrets::existing(&setup.state)?.unwrap_or_else(Secrets::placeholders);
     let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
     let actions: Vec<&PlannedAction> = plan.steps.iter().flat_map(|step| &step.actions).collect();
-    let looked = look(&pair, &actions).map_err(|(at, lost)| crate::setup::unreachable(&pair.at(at).name, &lost))?;
+    let looked = look(&pair, &actions).map_err(crate::setup::unanswered(&pair))?;
     let mut index = 0;
     let mut found = Vec::new();
     for step in &plan.steps {

@@ -19,10 +19,10 @@ use crate::journal::{Journal, Line};
 use crate::lock::{self, Lock};
 use crate::node::{At, Cmd, Pair};
 use crate::plan::{Plan, PlannedAction};
-use crate::record::{self, Claim, Install};
+use crate::record::{Claim, Install};
 use crate::report;
 use crate::secrets::Secrets;
-use crate::setup::{Setup, unreachable};
+use crate::setup::{Setup, unanswered};
 use crate::state;
 use crate::undo::{self, Known, Undo, changed_since};
 
@@ -54,15 +54,7 @@ pub fn run(setup: &Setup, options: &Options<'_>) -> Result<Outcome> {
     let pair = setup.connect(true)?;
     let survey = setup.survey(&pair)?;
     // The nodes of another pair are refused, and those of this one are taken for this run, as for an install.
-    let own = Install::of(&setup.state)?;
-    let (id, seat) = own.as_ref().map_or((None, ""), |own| (Some(own.id.as_str()), own.seat.as_str()));
-    let verdict = record::judge(&setup.answers, &survey.records, id, seat)?;
-    let mut install = match own {
-        Some(own) => own,
-        None => Install::new(verdict.adopt)?,
-    };
-    install.learn(&survey.records);
-    install.keep(&setup.state)?;
+    let (install, _) = Install::settle(&setup.state, &setup.answers, &survey.records)?;
     let secrets = Secrets::existing(&setup.state)?.unwrap_or_else(Secrets::placeholders);
     let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
     let names = [setup.answers.nodes[0].name.clone(), setup.answers.nodes[1].name.clone()];
@@ -80,16 +72,7 @@ pub fn run(setup: &Setup, options: &Options<'_>) -> Result<Outcome> {
     let take = || claim.take();
     let mut engine = Engine::new(&pair, &sinks, options.cancel, options.resume.clone());
     engine.before_change = Some(&take);
-    let ended = std::thread::scope(|scope| {
-        let (end, ended) = std::sync::mpsc::channel();
-        let claim = &claim;
-        scope.spawn(move || claim.keep(&ended, options.cancel));
-        let result = engine.run(&undo.plan, None);
-        drop(end);
-        result
-    });
-    claim.release();
-    match ended {
+    match claim.during(options.cancel, || engine.run(&undo.plan, None))? {
         Ok(Ended::Interrupted | Ended::Rebooting) => Ok(Outcome { code: exit::INTERRUPTED, changed: 0 }),
         Err(failure) => Ok(Outcome { code: failure.exit, changed: 0 }),
         Ok(Ended::Done { changed }) => {
@@ -124,11 +107,14 @@ pub fn prepared(
         _ => None,
     });
     let kind = kind.unwrap_or("ed25519");
-    for at in At::BOTH {
+    let reads = paths.each_ref().map(|paths| {
         let mut reads: Vec<Cmd> = vec![ssh_key::public_key_read(kind)];
-        reads.extend(paths[at.index()].iter().map(|path| changed_since(path)));
+        reads.extend(paths.iter().map(|path| changed_since(path)));
+        reads
+    });
+    let outputs = pair.read_both([&reads[0], &reads[1]]).map_err(unanswered(pair))?;
+    for (at, outputs) in At::BOTH.into_iter().zip(&outputs) {
         let node = pair.at(at);
-        let outputs = node.read_all(&reads).map_err(|lost| unreachable(&node.name, &lost))?;
         public_keys[at.index()] = outputs.first().filter(|output| output.ok()).map(crate::node::Output::line);
         for (path, output) in paths[at.index()].iter().zip(&outputs[1..]) {
             if output.ok() {
@@ -148,7 +134,7 @@ pub fn prepared(
 /// What would be taken back: step, node and title.
 fn todo(pair: &Pair, plan: &Plan) -> Result<Vec<(String, String)>> {
     let actions: Vec<&PlannedAction> = plan.steps.iter().flat_map(|step| &step.actions).collect();
-    let looked = look(pair, &actions).map_err(|(at, lost)| unreachable(&pair.at(at).name, &lost))?;
+    let looked = look(pair, &actions).map_err(unanswered(pair))?;
     let mut todo: Vec<(String, String)> = Vec::new();
     let mut index = 0;
     for step in &plan.steps {

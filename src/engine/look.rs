@@ -27,19 +27,8 @@ pub fn look(pair: &Pair, actions: &[&PlannedAction]) -> Result<Looked, (At, Lost
             instance.reads(at).into_iter().map(|read| place(&mut reads[at.index()], read)).collect()
         }));
     }
-    let [first, second] = &reads;
-    let (first, second) = std::thread::scope(|scope| {
-        let other = scope.spawn(|| pair.at(At::Second).read_all(second));
-        let first = pair.at(At::First).read_all(first);
-        (first, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    });
-    Ok(Looked {
-        outputs: [
-            Arc::new(first.map_err(|lost| (At::First, lost))?),
-            Arc::new(second.map_err(|lost| (At::Second, lost))?),
-        ],
-        places,
-    })
+    let outputs = pair.read_both([&reads[0], &reads[1]])?.map(Arc::new);
+    Ok(Looked { outputs, places })
 }
 
 /// Several actions read the same thing (/proc/drbd): it is asked for once.

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use super::{Cmd, Lost, Output, quote};
+use crate::random;
 
 /// How a command is ended on the node when its time is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,10 +58,8 @@ impl Wrapped {
     /// [`Lost::Refused`] for what cannot run at all.
     pub fn new(cmd: &Cmd, limit: Limit, sudo: bool) -> Result<Self, Lost> {
         cmd.is_runnable()?;
-        let mut random = [0u8; 16];
-        getrandom::fill(&mut random).map_err(|e| Lost::Refused(format!("no random numbers: {e}")))?;
-        let nonce = u128::from_ne_bytes(random);
-        Ok(Self::with_nonce(cmd, limit, sudo, format!("{nonce:032x}")))
+        let nonce = random::hex::<16>().map_err(|error| Lost::Refused(error.to_string()))?;
+        Ok(Self::with_nonce(cmd, limit, sudo, nonce))
     }
 
     fn with_nonce(cmd: &Cmd, limit: Limit, sudo: bool, nonce: String) -> Self {

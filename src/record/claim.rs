@@ -8,6 +8,7 @@ use super::{DEAD_AFTER, FORMAT, Install, locked};
 use crate::answers::Answers;
 use crate::cancel::Cancel;
 use crate::event::Failure;
+use crate::exit;
 use crate::node::{At, Cmd, Output, Pair};
 use crate::setup::{failed, unreachable};
 
@@ -53,11 +54,7 @@ impl<'a> Claim<'a> {
     }
 
     fn on_both(&self, what: &str) -> [Result<Output, crate::node::Lost>; 2] {
-        std::thread::scope(|scope| {
-            let other = scope.spawn(|| self.pair.at(At::Second).exec(&self.cmd(what, At::Second)));
-            let first = self.pair.at(At::First).exec(&self.cmd(what, At::First));
-            [first, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))]
-        })
+        At::both(|at| self.pair.at(at).exec(&self.cmd(what, at)))
     }
 
     /// Takes both nodes, and writes their record where there is none.
@@ -91,8 +88,28 @@ impl<'a> Claim<'a> {
         Ok(())
     }
 
+    /// Does some work, keeps what it takes renewed meanwhile, and lets go of it behind.
+    ///
+    /// # Errors
+    /// A [`Failure`] with exit code 7 when another run has taken a node meanwhile, because this one gave no sign of life.
+    pub fn during<T>(&self, cancel: &Cancel, work: impl FnOnce() -> T) -> Result<T, Failure> {
+        let done = std::thread::scope(|scope| {
+            let (end, ended) = std::sync::mpsc::channel();
+            scope.spawn(move || self.keep(&ended, cancel));
+            let done = work();
+            drop(end);
+            done
+        });
+        self.release();
+        if self.lost.load(Ordering::SeqCst) {
+            let what = "another run has taken the nodes while this one gave no sign of life".to_owned();
+            return Err(Failure { exit: exit::LOCKED, ..failed(None, what, "wait for it, then continue") });
+        }
+        Ok(done)
+    }
+
     /// Renews the locks until `end` is dropped; what was lost to another run interrupts this one.
-    pub fn keep(&self, end: &Receiver<()>, cancel: &Cancel) {
+    fn keep(&self, end: &Receiver<()>, cancel: &Cancel) {
         while end.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
             if self.taken.load(Ordering::SeqCst) {
                 // A node that does not answer just now (a reboot) is no loss.
@@ -102,11 +119,6 @@ impl<'a> Claim<'a> {
                 }
             }
         }
-    }
-
-    /// Another run has taken a node while this one did not answer.
-    pub fn was_lost(&self) -> bool {
-        self.lost.load(Ordering::SeqCst)
     }
 
     /// Lets go of what was taken; a node that can't be reached is left to its time.

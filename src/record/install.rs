@@ -1,15 +1,15 @@
 //! The state folder's own part of the record: which install it made or took over, and what the nodes have told of it.
 
-use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::NodeRecord;
 use crate::action::Memory;
+use crate::answers::Answers;
 use crate::node::At;
+use crate::{random, state};
 
 const FILE: &str = "install.json";
 
@@ -34,14 +34,29 @@ impl Install {
     /// # Errors
     /// When it is there and can't be read.
     pub fn of(state: &Path) -> Result<Option<Self>> {
-        let path = state.join(FILE);
-        match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text)
-                .map(Some)
-                .with_context(|| format!("{} is damaged; name an empty state folder with --state-dir, and it is made again from what the nodes have recorded", path.display())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
-        }
+        state::kept(
+            state,
+            FILE,
+            "name an empty state folder with --state-dir, and it is made again from what the nodes have recorded",
+        )
+    }
+
+    /// That of a state folder, or a new one for it, with what the nodes have recorded; kept there.
+    /// The second value is what there is to say about it.
+    ///
+    /// # Errors
+    /// A [`Failure`](crate::event::Failure) when these are not the nodes of this pair; see [`super::judge`].
+    pub fn settle(state: &Path, answers: &Answers, records: &[NodeRecord; 2]) -> Result<(Self, Vec<String>)> {
+        let own = Self::of(state)?;
+        let (id, seat) = own.as_ref().map_or((None, ""), |own| (Some(own.id.as_str()), own.seat.as_str()));
+        let verdict = super::judge(answers, records, id, seat)?;
+        let mut install = match own {
+            Some(own) => own,
+            None => Self::new(verdict.adopt)?,
+        };
+        install.learn(records);
+        install.keep(state)?;
+        Ok((install, verdict.notes))
     }
 
     /// A new one; `id` is that of the nodes if they have one.
@@ -51,9 +66,9 @@ impl Install {
     pub fn new(id: Option<String>) -> Result<Self> {
         let id = match id {
             Some(id) => id,
-            None => random()?,
+            None => random::hex::<16>()?,
         };
-        Ok(Self { id, seat: random()?, ..Self::default() })
+        Ok(Self { id, seat: random::hex::<16>()?, ..Self::default() })
     }
 
     /// Takes over what the nodes tell; what they have lost stays.
@@ -79,21 +94,6 @@ impl Install {
     /// # Errors
     /// When it can't be written.
     pub fn keep(&self, state: &Path) -> Result<()> {
-        let path = state.join(FILE);
-        let context = || format!("writing {}", path.display());
-        let mut file = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
-            .tempfile_in(state)
-            .with_context(context)?;
-        let text = serde_json::to_vec_pretty(self).context("an install as JSON")?;
-        file.write_all(&text).and_then(|()| file.as_file().sync_all()).with_context(context)?;
-        file.persist(&path).with_context(context)?;
-        fs::File::open(state).and_then(|folder| folder.sync_all()).with_context(context)
+        state::keep(state, FILE, self)
     }
-}
-
-fn random() -> Result<String> {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow!("the system gives no random bytes: {error}"))?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }

@@ -29,6 +29,7 @@ use self::serve::Server;
 use super::cache;
 use super::command::last_lines;
 use super::lab::{Lab, Link, Login, Machine, Wish};
+use crate::random;
 
 /// What this engine can be told beyond the [`Wish`].
 #[derive(Debug, Clone, Default)]
@@ -298,10 +299,8 @@ fn sockets(folder: &Path) -> Result<(PathBuf, Option<TempDir>)> {
 /// A port on 127.0.0.1 that nobody listens on, below those that the kernel gives to outgoing connections: one of those
 /// could be taken while a machine is off.
 fn free_port() -> Result<u16> {
-    let mut bytes = [0; 2];
     for _ in 0..100 {
-        getrandom::fill(&mut bytes).context("get random bytes for a port number")?;
-        let port = 20000 + u16::from_ne_bytes(bytes) % 10000;
+        let port = 20000 + u16::from_ne_bytes(random::bytes()?) % 10000;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok(port);
         }

@@ -11,7 +11,7 @@ use crate::facts::{self, Facts};
 use crate::node::host_key::{self, HostKey, Meeting};
 use crate::node::local::Local;
 use crate::node::ssh::{self, Ssh, Target};
-use crate::node::{Cmd, Lost, Output, ReadOnly, Transport, login};
+use crate::node::{At, Cmd, Lost, Output, ReadOnly, Transport, login};
 use crate::setup::Places;
 
 /// What the wizard asks of the machines. Nothing here changes them, but [`Machines::copy_key`], which the user agrees to.
@@ -124,12 +124,9 @@ impl Machines for Real {
     }
 
     fn survey(&mut self, reaches: [&Reach; 2]) -> Result<[Facts; 2], (usize, String)> {
-        let [left, right] = reaches.map(|reach| self.transport(reach));
+        let transports = reaches.map(|reach| self.transport(reach));
         let reads = facts::reads();
-        let (left, right) = std::thread::scope(|scope| {
-            let other = scope.spawn(|| right.exec_all(&reads));
-            (left.exec_all(&reads), other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        });
+        let [left, right] = At::both(|at| transports[at.index()].exec_all(&reads));
         let of = |n: usize, outputs: Result<Vec<Output>, Lost>| {
             let outputs = outputs.map_err(|lost| (n, lost.to_string()))?;
             facts::judge(&outputs).map_err(|error| (n, format!("{error:#}")))

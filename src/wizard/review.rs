@@ -44,11 +44,11 @@ impl Review {
         };
         let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
         let actions: Vec<&PlannedAction> = plan.steps.iter().flat_map(|step| &step.actions).collect();
-        let looked = look(&pair, &actions).map_err(|(at, lost)| crate::setup::unreachable(&pair.at(at).name, &lost))?;
+        let looked = look(&pair, &actions).map_err(crate::setup::unanswered(&pair))?;
         let platforms = setup.platforms(&survey.facts);
         let (answers, packages) = (&setup.answers, plan.packages());
         let evidence = preflight::gather(&pair, answers, &survey.facts, &platforms, &packages, setup.rehearsal)
-            .map_err(|(at, lost)| crate::setup::unreachable(&pair.at(at).name, &lost))?;
+            .map_err(crate::setup::unanswered(&pair))?;
         let measured = evidence.wire.rate();
         let mut refusals = Vec::new();
         let mut warnings = setup.warnings.clone();

@@ -49,6 +49,8 @@ pub(super) struct Reader<'a> {
     pub(super) warnings: Vec<String>,
     /// Paths of the secrets that stand in the file in clear.
     pub(super) clear: Vec<String>,
+    /// Paths of the secrets that come from the environment.
+    pub(super) from_environment: Vec<String>,
     pub(super) secrets: Secrets,
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     /// The folder of the answers file.
@@ -257,6 +259,9 @@ impl Reader<'_> {
         let (text, at) = self.scalar(&entry.value, entry.at, path, kind)?;
         if !secret::is_reference(text) && telling(&entry.key) {
             self.clear.push(path.to_owned());
+        }
+        if text.starts_with(secret::ENV) {
+            self.from_environment.push(path.to_owned());
         }
         match secret::resolve(text, self.secrets, self.env, self.base) {
             Ok((secret, warning)) => {

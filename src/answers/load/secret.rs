@@ -13,9 +13,12 @@ use crate::answers::Secret;
 /// No password is longer; a wrong path may well lead to a disk image.
 const LIMIT: u64 = 64 * 1024;
 
+/// What a secret from the environment begins with.
+pub(super) const ENV: &str = "env:";
+
 /// Whether a text names a place instead of being the secret.
 pub(super) fn is_reference(text: &str) -> bool {
-    text.starts_with("env:") || text.starts_with("file:")
+    text.starts_with(ENV) || text.starts_with("file:")
 }
 
 /// The secret that `text` is or names, and a warning.
@@ -28,7 +31,7 @@ pub(super) fn resolve(
     base: &Path,
 ) -> Result<(Secret, Option<String>), String> {
     let mut warning = None;
-    let secret = if let Some(name) = text.strip_prefix("env:") {
+    let secret = if let Some(name) = text.strip_prefix(ENV) {
         let word = !name.is_empty()
             && !name.starts_with(|c: char| c.is_ascii_digit())
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

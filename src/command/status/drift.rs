@@ -40,7 +40,7 @@ impl Drift {
         };
         let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
         let actions: Vec<_> = plan.steps.iter().flat_map(|step| &step.actions).collect();
-        let looked = look(pair, &actions).map_err(|(at, lost)| crate::setup::unreachable(&pair.at(at).name, &lost))?;
+        let looked = look(pair, &actions).map_err(crate::setup::unanswered(pair))?;
         let mut found = Vec::new();
         let steps = plan.steps.iter().flat_map(|step| step.actions.iter().map(move |action| (&step.step.id, action)));
         for (index, (step, action)) in steps.enumerate() {

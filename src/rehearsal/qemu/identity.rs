@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::super::command;
 use super::super::lab::{Machine, Wish};
 use super::disk::{OFFSET, run_with_system_path};
+use crate::random;
 
 /// Makes a machine's SSH host key in `folder`, writes everything of its own to its disk, and returns the host key's
 /// public half.
@@ -108,14 +109,7 @@ fn interfaces(wish: &Wish, machine: Machine) -> String {
 
 /// A machine without one takes itself for just installed, and undoes what its services were set to.
 fn machine_id() -> Result<String> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).context("get random bytes for a machine's id")?;
-    let mut text = bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    text.push('\n');
-    Ok(text)
+    Ok(format!("{}\n", random::hex::<16>()?))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
-use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::network::{Bridge, Network};
+use crate::random;
 use crate::rehearsal::lab::{Machine, Wish};
 use crate::rehearsal::{cache, command, repository, rootfs};
 
@@ -157,9 +157,7 @@ pub(super) fn seed(
         "127.0.0.1\tlocalhost\n127.0.1.1\t{name}\n\n# The following lines are desirable for IPv6 capable hosts\n\
          ::1     localhost ip6-localhost ip6-loopback\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n"
     );
-    let mut id = [0_u8; 16];
-    getrandom::fill(&mut id).map_err(|error| io::Error::other(error.to_string())).context("make up a machine-id")?;
-    let id = format!("{:032x}", u128::from_be_bytes(id));
+    let id = random::hex::<16>().context("make up a machine-id")?;
     let private = fs::read_to_string(host_key).with_context(|| format!("read {}", host_key.display()))?;
     let public = public_key(host_key)?;
     let files = [
