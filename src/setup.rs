@@ -15,7 +15,7 @@ use crate::exit;
 use crate::facts::{self, Facts};
 use crate::node::local::Local;
 use crate::node::ssh::{self, Ssh, Target};
-use crate::node::{At, Lost, Node, Output, Pair, ReadOnly, Transport, host_key};
+use crate::node::{At, Lost, Node, Output, Pair, ReadOnly, Transport, host_key, quote};
 use crate::plan::Plan;
 use crate::platform::{self, Platform};
 use crate::record::{self, NodeRecord};
@@ -42,11 +42,36 @@ pub struct Places {
     pub lab: bool,
 }
 
+impl Places {
+    /// The command line of a command of hapair, with these places and an answers file.
+    pub fn command(&self, name: &str, answers: &Path) -> String {
+        let mut words: Vec<String> = std::iter::once("hapair").chain(name.split(' ')).map(str::to_owned).collect();
+        words.extend(["--answers".to_owned(), answers.display().to_string()]);
+        for (option, value) in [
+            ("--state-dir", &self.state_dir),
+            ("--steps-dir", &self.steps_dir),
+            ("--templates-dir", &self.templates_dir),
+            ("--identity", &self.identity),
+            ("--ssh-config", &self.ssh_config),
+        ] {
+            if let Some(value) = value {
+                words.extend([option.to_owned(), value.display().to_string()]);
+            }
+        }
+        if self.lab {
+            words.push("--lab".to_owned());
+        }
+        quote::line(&words)
+    }
+}
+
 /// Answers, steps and templates, all of them read and sound.
 #[derive(Debug)]
 pub struct Setup {
     /// The user's decisions.
     pub answers: Answers,
+    /// Where the answers were read from; `None` when they came from nowhere (a rehearsal's own).
+    pub file: Option<PathBuf>,
     /// What the answers file should be told, but may be.
     pub warnings: Vec<String>,
     /// Paths of the answers' secrets that come from the environment.
@@ -88,6 +113,7 @@ impl Setup {
     pub fn load(answers: &Path, places: Places, secrets: SecretValues) -> Result<Self> {
         let loaded = load::file(answers, secrets)?;
         let mut setup = Self::of(loaded.answers, places)?;
+        setup.file = Some(answers.to_owned());
         setup.warnings = loaded.warnings;
         setup.from_environment = loaded.from_environment;
         Ok(setup)
@@ -108,6 +134,7 @@ impl Setup {
         let state = state::folder(places.state_dir.as_deref(), &answers.cluster)?;
         Ok(Self {
             answers,
+            file: None,
             warnings: Vec::new(),
             from_environment: Vec::new(),
             catalog,
@@ -118,6 +145,11 @@ impl Setup {
             rehearsal,
             ignore: Vec::new(),
         })
+    }
+
+    /// The command line of a command of hapair for this pair, to be told to a person.
+    pub fn command(&self, name: &str) -> String {
+        self.places.command(name, self.file.as_deref().unwrap_or(Path::new("FILE")))
     }
 
     /// Connections to both nodes; none is made before the first command.

@@ -10,7 +10,6 @@ use anyhow::{Context as _, Result};
 use crate::answers::load::{LoadError, Secrets};
 use crate::cancel::Cancel;
 use crate::command::{install, say};
-use crate::node::quote;
 use crate::report::style::Tone;
 use crate::setup::{Places, Setup};
 use crate::step::Catalog;
@@ -131,7 +130,7 @@ pub fn wizard(
         if then == Then::Save {
             save(&wizard.draft, &file)?;
             wizard.asker().say(Tone::Good, &format!("The answers are in {}, for you alone.", file.display()));
-            wizard.asker().say(Tone::Plain, &format!("Install with: {}", command("install", &file, places)));
+            wizard.asker().say(Tone::Plain, &format!("Install with: {}", places.command("install", &file)));
             return Ok(exit::DONE);
         }
         let loaded = wizard.draft.load().map_err(LoadError::Problems)?;
@@ -162,7 +161,7 @@ pub fn wizard(
             Some(1) => {
                 save(&wizard.draft, &file)?;
                 wizard.asker().say(Tone::Good, &format!("The answers are in {}, for you alone.", file.display()));
-                wizard.asker().say(Tone::Plain, &format!("Install with: {}", command("install", &file, places)));
+                wizard.asker().say(Tone::Plain, &format!("Install with: {}", places.command("install", &file)));
                 return Ok(exit::DONE);
             }
             _ => {
@@ -237,27 +236,7 @@ fn go(file: &Path, places: &Places, cancel: &Cancel) -> Result<u8> {
         continue_after_reboot: false,
         format: report::Format::Text,
         cancel,
-        resume: command("install", file, places),
+        resume: places.command("install", file),
     };
     install::run(&setup, &run).map(|outcome| outcome.code)
-}
-
-/// A command line with these answers and the same places.
-fn command(name: &str, file: &Path, places: &Places) -> String {
-    let mut words = vec!["hapair".to_owned(), name.to_owned(), "--answers".to_owned(), file.display().to_string()];
-    for (option, value) in [
-        ("--state-dir", &places.state_dir),
-        ("--steps-dir", &places.steps_dir),
-        ("--templates-dir", &places.templates_dir),
-        ("--identity", &places.identity),
-        ("--ssh-config", &places.ssh_config),
-    ] {
-        if let Some(value) = value {
-            words.extend([option.to_owned(), value.display().to_string()]);
-        }
-    }
-    if places.lab {
-        words.push("--lab".to_owned());
-    }
-    quote::line(&words)
 }

@@ -107,7 +107,7 @@ fn go(
     let (install, settled) = Install::settle(&setup.state, &setup.answers, &survey.records)?;
     let (secrets, taken) = Secrets::of_pair(&setup.state, &pair, &survey.platform)?;
     let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
-    let wanted = steps(run, &pair, &plan)?;
+    let wanted = steps(setup, run, &pair, &plan)?;
     emit(&started(setup, run, &plan, wanted.as_deref()))?;
     for (at, facts) in At::BOTH.into_iter().zip(&survey.facts) {
         emit(&Event::NodeReached { node: pair.at(at).name.clone(), summary: facts.summary() })?;
@@ -224,13 +224,13 @@ fn notes(setup: &Setup, survey: &Survey, lines: &[journal::Line]) -> Vec<String>
 }
 
 /// The steps to run: with a single step's needs in front where they are not so and may be run, or a refusal.
-fn steps(run: &Run<'_>, pair: &Pair, plan: &Plan) -> Result<Option<Vec<String>>> {
+fn steps(setup: &Setup, run: &Run<'_>, pair: &Pair, plan: &Plan) -> Result<Option<Vec<String>>> {
     let Some(ids) = &run.steps else { return Ok(None) };
     let mut wanted = ids.clone();
     for id in ids {
         let missing = step::missing(pair, plan, id)?;
         if !run.with_needs {
-            step::refuse(id, &missing)?;
+            step::refuse(id, &missing, |name| setup.command(name))?;
         }
         wanted.extend(missing.into_iter().map(|missing| missing.step));
     }
@@ -254,7 +254,7 @@ fn summary(setup: &Setup, changed: usize, single: bool) -> Vec<String> {
             setup.answers.storage.mount,
             if vms.is_empty() { "no VM yet".to_owned() } else { format!("with {}", vms.join(", ")) }
         ),
-        format!("Look at it: ssh {} crm_mon -1, or hapair status --answers ...", first.name),
+        format!("Look at it: {}, or crm_mon -1 on {} or {}.", setup.command("status"), first.name, second.name),
         format!("State and keys are kept in {}; keep a copy of that folder.", setup.state.display()),
     ]
 }

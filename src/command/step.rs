@@ -9,7 +9,7 @@ use crate::event::Failure;
 use crate::exit::WrongUsage;
 use crate::node::Pair;
 use crate::plan::{Plan, PlannedAction, PlannedStep};
-use crate::setup;
+use crate::setup::{refused, unanswered};
 use crate::step::{Catalog, Step};
 
 /// The step of this id.
@@ -43,7 +43,7 @@ pub fn missing(pair: &Pair, plan: &Plan, id: &str) -> Result<Vec<Missing>, Failu
     let needed = needed(plan, id);
     let steps: Vec<&PlannedStep> = plan.steps.iter().filter(|step| needed.contains(step.step.id.as_str())).collect();
     let actions: Vec<&PlannedAction> = steps.iter().flat_map(|step| &step.actions).collect();
-    let looked = crate::engine::look(pair, &actions).map_err(setup::unanswered(pair))?;
+    let looked = crate::engine::look(pair, &actions).map_err(unanswered(pair))?;
     let mut missing = Vec::new();
     let mut index = 0;
     for step in steps {
@@ -78,9 +78,11 @@ fn needed<'a>(plan: &'a Plan, id: &str) -> BTreeSet<&'a str> {
 
 /// Refuses a step whose needs are not so; names the first of them, and the others.
 ///
+/// `command` gives the whole command line of one of hapair's commands.
+///
 /// # Errors
 /// A [`Failure`] with exit code 4.
-pub fn refuse(id: &str, missing: &[Missing]) -> Result<(), Failure> {
+pub fn refuse(id: &str, missing: &[Missing], command: impl Fn(&str) -> String) -> Result<(), Failure> {
     let Some(first) = missing.first() else { return Ok(()) };
     let mut what = format!("the step {id} needs the step {}, which is not so: {}", first.step, first.what);
     if missing.len() > 1 {
@@ -88,10 +90,10 @@ pub fn refuse(id: &str, missing: &[Missing]) -> Result<(), Failure> {
         what.push_str(&format!("\n  these are not so either: {}", others.join(", ")));
     }
     let next = format!(
-        "run that step first (hapair step {} --answers ...), or let this one run all it needs: --with-needs",
-        first.step
+        "run that step first ({}), or let this one run all it needs: --with-needs",
+        command(&format!("step {}", first.step))
     );
-    Err(setup::refused(first.node.as_deref(), what, &next))
+    Err(refused(first.node.as_deref(), what, &next))
 }
 
 /// What is missing, if anything is.

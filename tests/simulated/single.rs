@@ -20,7 +20,7 @@ fn a_missing_step_is_named() {
     let model = Model::new(&plan());
     assert!(steps(&model, "hosts").is_empty());
     let found = missing(&model.pair(), &model.plan, "drbd-resource").unwrap();
-    let failure = refuse("drbd-resource", &found).unwrap_err();
+    let failure = refuse("drbd-resource", &found, |name| format!("hapair {name}")).unwrap_err();
     assert_eq!(failure.exit, exit::PREFLIGHT);
     assert!(failure.what.contains("needs the step hosts, which is not so: rename this node"), "{}", failure.what);
     assert!(failure.what.contains("xen-boot, drbd-module") && failure.next.contains("--with-needs"), "{failure}");
