@@ -50,7 +50,12 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     let places: Places = cli.places.into();
     let Some(command) = cli.command else {
         let Some(answers) = &cli.install.answers else {
-            return ask::run(None, &places, Then::Install);
+            if cli.install.continue_after_reboot || cli.install.format != Format::Text {
+                let why = "the wizard runs on a terminal, and alone; these options are for an install by an answers file: --answers FILE";
+                return Err(WrongUsage(why.to_owned()).into());
+            }
+            may_ignore(&cli.install.ignore)?;
+            return ask::run(None, &places, &Then::Install { ignore: cli.install.ignore });
         };
         let how = How {
             continue_after_reboot: cli.install.continue_after_reboot,
@@ -60,7 +65,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         return install(answers, places, cli.install.format, how);
     };
     match command {
-        Command::Ask { answers } => ask::run(answers.as_deref(), &places, Then::Save),
+        Command::Ask { answers } => ask::run(answers.as_deref(), &places, &Then::Save),
         Command::Install(args) => match &args.answers {
             Some(answers) => {
                 let how =

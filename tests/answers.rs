@@ -450,7 +450,7 @@ fn mutated() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 34_000, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn changed_files_never_panic(source in mutated()) {

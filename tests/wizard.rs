@@ -89,7 +89,7 @@ fn the_wizard_with_toys() {
     let draft = Draft::new("", PathBuf::from("."));
     let places = Places::default();
     let mut terminal = Terminal::new();
-    let result = ask::wizard(&mut terminal, &mut Toys, None, draft, &places, Then::Save, &cancel);
+    let result = ask::wizard(&mut terminal, &mut Toys, None, draft, &places, &Then::Save, &cancel);
     let code =
         result.map_or_else(|error| if error.is::<hapair::wizard::asker::Interrupted>() { 130 } else { 1 }, i32::from);
     drop(terminal);

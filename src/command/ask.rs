@@ -23,22 +23,25 @@ use crate::wizard::{Wizard, terminal};
 use crate::{exit, report};
 
 /// What is to be done with the answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Then {
     /// Only write them.
     Save,
     /// Show what will be done, ask once more, install.
-    Install,
+    Install {
+        /// Checks of the preflight that are not to be made.
+        ignore: Vec<String>,
+    },
 }
 
 /// Asks on this terminal. `file`: answers that may be half-written; where they are to be kept.
 ///
 /// # Errors
 /// When the file can't be read or written, is wrong, or names a machine that can't be reached.
-pub fn run(file: Option<&Path>, places: &Places, then: Then) -> Result<u8> {
+pub fn run(file: Option<&Path>, places: &Places, then: &Then) -> Result<u8> {
     let draft = begin(file)?;
     if !terminal::here() {
-        if then == Then::Save && draft.load().is_ok() {
+        if *then == Then::Save && draft.load().is_ok() {
             say("hapair: the answers are complete; there is nothing to ask");
             return Ok(exit::DONE);
         }
@@ -102,7 +105,7 @@ pub fn wizard(
     file: Option<&Path>,
     draft: Draft,
     places: &Places,
-    then: Then,
+    then: &Then,
     cancel: &Cancel,
 ) -> Result<u8> {
     let catalog = Catalog::load(places.steps_dir.as_deref())?;
@@ -127,15 +130,16 @@ pub fn wizard(
             wizard.put(&question)?;
             continue;
         };
-        if then == Then::Save {
+        let Then::Install { ignore } = then else {
             save(&wizard.draft, &file)?;
             wizard.asker().say(Tone::Good, &format!("The answers are in {}, for you alone.", file.display()));
             wizard.asker().say(Tone::Plain, &format!("Install with: {}", places.command("install", &file)));
             return Ok(exit::DONE);
-        }
+        };
         let loaded = wizard.draft.load().map_err(LoadError::Problems)?;
         let mut setup = Setup::of(loaded.answers, places.clone())?;
         setup.warnings = loaded.warnings;
+        setup.ignore.clone_from(ignore);
         let mut review = None;
         wizard.asker().busy("looking at both machines with the whole plan", &mut || {
             review = Some(Review::of(&setup, facts.clone())?);
@@ -155,7 +159,7 @@ pub fn wizard(
             Some(0) if free => {
                 save(&wizard.draft, &file)?;
                 wizard.asker().say(Tone::Faint, &format!("The answers are in {}.", file.display()));
-                return go(&file, places, cancel);
+                return go(&file, places, ignore, cancel);
             }
             Some(0) => {}
             Some(1) => {
@@ -226,8 +230,9 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// The install, as `hapair install --answers FILE` does it.
-fn go(file: &Path, places: &Places, cancel: &Cancel) -> Result<u8> {
-    let setup = Setup::load(file, places.clone(), Secrets::Resolve)?;
+fn go(file: &Path, places: &Places, ignore: &[String], cancel: &Cancel) -> Result<u8> {
+    let mut setup = Setup::load(file, places.clone(), Secrets::Resolve)?;
+    setup.ignore = ignore.to_vec();
     cancel.patient();
     let run = install::Run {
         command: "install".to_owned(),

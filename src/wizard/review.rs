@@ -52,9 +52,12 @@ impl Review {
         let measured = evidence.wire.rate();
         let mut refusals = Vec::new();
         let mut warnings = setup.warnings.clone();
-        for finding in preflight::findings(&evidence) {
-            let node = finding.node.as_deref().map(|node| format!("{node}: ")).unwrap_or_default();
-            let text = format!("{node}{}. Next: {}", finding.what, finding.next);
+        let mut findings = preflight::findings(&evidence);
+        for finding in preflight::ignored(&mut findings, &setup.ignore) {
+            warnings.push(format!("ignored by --ignore {}: {}", finding.name, finding.sentence()));
+        }
+        for finding in findings {
+            let text = format!("{} ({}). Next: {}", finding.sentence(), finding.name, finding.next);
             if finding.error { refusals.push(text) } else { warnings.push(text) }
         }
         for (index, action) in actions.iter().enumerate() {
