@@ -232,8 +232,9 @@ pub struct LabHypervisor {
     /// The emulator can't run PVH guests: they are made as PV guests, which can't be moved while they run.
     pub pv_guests: bool,
     /// The machines are emulated: guests read the processor's own time stamp counter (`tsc_mode`, xl.cfg(5)), since Xen
-    /// can't emulate the instruction that the emulator reports to it.
-    pub native_tsc: bool,
+    /// can't emulate the instruction that the emulator reports to it; and the cluster looks at its resources more rarely,
+    /// with more patience, since starting the agents' processes would take all the processor's time.
+    pub emulated: bool,
 }
 
 /// Where packages come from.

@@ -185,7 +185,7 @@ fn rehearse(args: &RehearseArgs, engine: Engine, answers: Answers, places: Place
     let mut emulated = LabHypervisor::default();
     let mut lab: Box<dyn Lab> = if engine == Engine::Qemu {
         let lab = qemu::new(&wish, &qemu::Options { qemu: args.qemu.clone() }, &tell)?;
-        emulated = LabHypervisor { pv_guests: !lab.live_migration(), native_tsc: lab.emulated() };
+        emulated = LabHypervisor { pv_guests: !lab.live_migration(), emulated: lab.emulated() };
         Box::new(lab)
     } else {
         Box::new(uml::new(&wish, &tell)?)

@@ -60,12 +60,14 @@ impl Source<'_> {
                 "kind": hypervisor(answers.hypervisor.kind),
                 "dom0_memory_mib": answers.hypervisor.dom0_memory_mib,
                 "guest": if answers.hypervisor.lab.pv_guests { "pv" } else { "pvh" },
-                "native_tsc": answers.hypervisor.lab.native_tsc,
+                "native_tsc": answers.hypervisor.lab.emulated,
                 "live": live(answers),
             },
             "packages": { "mirror": answers.packages.mirror.clone().unwrap_or_default() },
             "fencing": fencing_variables(&answers.fencing),
             "cib": {
+                // What intervals and time limits of resources are multiplied with.
+                "pace": if answers.hypervisor.lab.emulated { 4 } else { 1 },
                 "stickiness": answers.cib.stickiness,
                 "failure_stickiness": answers.cib.failure_stickiness,
                 "migration_threshold": migration_threshold(&answers.cib.stickiness, &answers.cib.failure_stickiness),

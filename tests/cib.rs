@@ -9,6 +9,7 @@ use std::path::Path;
 
 use hapair::action::kind::Action;
 use hapair::answers::load::Secrets as Values;
+use hapair::node::At;
 use hapair::secrets::Secrets;
 use hapair::setup::{Places, Setup};
 use parsers::Tree;
@@ -78,5 +79,27 @@ fn pacemaker_reads_the_whole_cib() {
         assert_eq!(code, 0, "{example}: {said}");
         let (code, said) = tree.run(folder.path(), "any", &[], "crm_verify -VV --xml-file /files/cib.xml");
         assert_eq!(code, 0, "{example}: {said}\n{}", whole(&setup));
+    }
+}
+
+#[test]
+fn a_survivor_outlives_the_fencing_of_its_peer() {
+    for example in ["tutorial", "everything"] {
+        let answers = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/examples/{example}.yaml"));
+        let setup = Setup::load(&answers, Places::default(), Values::Leave).unwrap();
+        let number = |text: &str, before: &str| -> u64 {
+            let rest = &text[text.rfind(before).unwrap_or_else(|| panic!("no {before} in {text}")) + before.len()..];
+            rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+        };
+        let fencing = number(&sections(&setup)["crm_config"], "name=\"stonith-timeout\" value=\"");
+        let (platform, found) = setup.offline().unwrap();
+        let plan = setup.plan(&platform, &found, &Secrets::placeholders()).unwrap();
+        for at in At::BOTH {
+            let files = plan.files(at);
+            let o2cb = files.iter().find(|file| file.path == "/etc/default/o2cb").unwrap();
+            // o2hb writes through DRBD, which stands still while the peer is fenced (o2cb(7): 2 seconds each, less one).
+            let patience = (number(&String::from_utf8_lossy(&o2cb.content), "\nO2CB_HEARTBEAT_THRESHOLD=") - 1) * 2;
+            assert!(patience >= fencing + 30, "{example}: o2cb waits {patience} s, fencing may take {fencing} s");
+        }
     }
 }

@@ -229,8 +229,9 @@ write both /etc/default/o2cb 0644 <<'END'
 O2CB_ENABLED=true
 O2CB_STACK=o2cb
 O2CB_BOOTCLUSTER=ocfs2
-# A node that can't write its heartbeat to the disk for (31 - 1) * 2 = 60 seconds resets itself.
-O2CB_HEARTBEAT_THRESHOLD=31
+# A node that can't write its heartbeat to the disk for (76 - 1) * 2 = 150 seconds resets itself. DRBD stops all writing
+# while a lost peer is being fenced, which may take stonith-timeout (120 s): with less, the survivor would reset itself too.
+O2CB_HEARTBEAT_THRESHOLD=76
 O2CB_IDLE_TIMEOUT_MS=30000
 O2CB_KEEPALIVE_DELAY_MS=2000
 O2CB_RECONNECT_DELAY_MS=2000
