@@ -205,3 +205,18 @@ fn the_page_of_the_checks_is_current() {
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(written == page, "docs/checks.md is stale: run `make docs`");
 }
+
+#[test]
+fn every_trouble_of_the_recovery_page_is_one_that_status_names() {
+    let page = std::fs::read_to_string(root().join("docs/recovery.md")).unwrap();
+    let source = std::fs::read_to_string(root().join("src/status/trouble.rs")).unwrap();
+    let part = page.split("## A running pair").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut names = 0;
+    for line in part.lines().filter_map(|line| line.strip_prefix("- **")) {
+        for name in line.split("**").next().unwrap().split(", ") {
+            names += 1;
+            assert!(source.contains(&format!("\"{name}\"")), "hapair status knows no trouble {name}");
+        }
+    }
+    assert!(names >= 10, "{names}");
+}
