@@ -99,6 +99,10 @@ fn a_survivor_outlives_the_fencing_of_its_peer() {
             let o2cb = files.iter().find(|file| file.path == "/etc/default/o2cb").unwrap();
             // o2hb writes through DRBD, which stands still while the peer is fenced (o2cb(7): 2 seconds each, less one).
             let patience = (number(&String::from_utf8_lossy(&o2cb.content), "\nO2CB_HEARTBEAT_THRESHOLD=") - 1) * 2;
+            // The handler takes a silent peer for dead after its own time, and then this side would write again.
+            let drbd = files.iter().find(|file| file.path == "/etc/drbd.d/fencing.res").unwrap();
+            let handler = number(&String::from_utf8_lossy(&drbd.content), " --timeout ");
+            assert!(handler > patience, "{example}: the handler gives up after {handler} s, o2cb after {patience} s");
             assert!(patience >= fencing + 30, "{example}: o2cb waits {patience} s, fencing may take {fencing} s");
         }
     }
