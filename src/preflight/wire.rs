@@ -73,17 +73,25 @@ impl Used {
         Cmd::read(["head", "-v", "-n", "2000", "/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6"])
     }
 
-    /// `   0: 0100007F:1E6C 00000000:0000 0A ...`: the local address in the second column, proc(5).
+    /// `   0: 0100007F:1E6C 00000000:0000 0A ...`: local address, remote address and state, proc_net(5). A TCP connection
+    /// that is only being ended (TIME_WAIT lasts a minute, after our own look too) takes no port from anybody.
     pub fn parse(text: &str) -> Self {
+        const ESTABLISHED: &str = "01";
+        const LISTEN: &str = "0A";
         let mut used = Self::default();
         let mut tcp = true;
         for line in text.lines() {
             if line.starts_with("==> ") {
                 tcp = line.contains("/tcp");
             }
-            let local = line.split_whitespace().nth(1).and_then(|word| word.rsplit_once(':'));
-            if let Some(number) = local.and_then(|(_, port)| u16::from_str_radix(port, 16).ok()) {
-                if tcp { &mut used.tcp } else { &mut used.udp }.insert(number);
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [_, local, _, state, ..] = words[..] else { continue };
+            let Some((_, port)) = local.rsplit_once(':') else { continue };
+            let Ok(number) = u16::from_str_radix(port, 16) else { continue };
+            if !tcp {
+                used.udp.insert(number);
+            } else if state == ESTABLISHED || state == LISTEN {
+                used.tcp.insert(number);
             }
         }
         used
@@ -293,6 +301,8 @@ mod tests {
         let has: Vec<bool> = ports(&samples::answers(), "corosync").into_iter().map(|port| used.has(port)).collect();
         assert_eq!(has, [true, false, true]);
         assert!(used.has(SSH) && !Used::default().has(SSH));
+        // A minute after a look at the same ports.
+        assert_eq!(Used::parse(&text.replace("D431 01", "D431 06")).tcp, BTreeSet::from([22]));
     }
 
     #[test]

@@ -38,6 +38,13 @@ get() { # get WHAT NODE DEFAULT
     printf '%s\n' "$value"
 }
 proc_drbd() {
+    # Both nodes' tools write both files: one at a time, or an older state could come out last. A tool that was killed
+    # leaves its mark behind; two seconds are enough then.
+    tries=0
+    until mkdir /pair/drbd.busy 2>/dev/null || [ "$tries" -ge 20 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
     for n in node1 node2; do
         [ -e "/pair/$n/sys/module/drbd" ] || continue
         p=node1
@@ -63,9 +70,10 @@ proc_drbd() {
                 fi
             fi
             printf '\tresync: used:0/31 hits:8916 misses:22 starving:0 dirty:0 changed:22\n'
-        } >"/pair/$n/Proc/drbd.new"
-        mv "/pair/$n/Proc/drbd.new" "/pair/$n/Proc/drbd"
+        } >"/pair/$n/Proc/drbd.$node.$$"
+        mv "/pair/$n/Proc/drbd.$node.$$" "/pair/$n/Proc/drbd"
     done
+    rmdir /pair/drbd.busy 2>/dev/null || :
 }
 configured() {
     grep -q "^    on $node {" /etc/drbd.conf 2>/dev/null || die 10 "no resources defined!"
