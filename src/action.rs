@@ -17,6 +17,9 @@ pub mod drbd_metadata;
 pub mod drbd_role;
 pub mod drbd_sync;
 pub mod fencing_device;
+pub mod fencing_login;
+pub mod fencing_proof;
+pub mod fencing_shot;
 pub mod file;
 pub mod filesystem;
 pub mod host_names;
@@ -261,6 +264,11 @@ pub trait Act {
 
     /// How long the end state may take to come about after the orders; `None`: at once.
     fn settle(&self) -> Option<Settle> {
+        None
+    }
+
+    /// Which node the orders of an action about both reboot, if its [`Settle`] says that they reboot one.
+    fn reboots(&self) -> Option<At> {
         None
     }
 

@@ -262,6 +262,9 @@ pub struct Fencing {
     pub method: FencingMethod,
     /// The user accepts `ssh` outside a rehearsal.
     pub accept_unsafe_ssh: bool,
+    /// No proof is wanted; from the command line, no answers file can set it.
+    #[serde(skip)]
+    pub skip_proof: bool,
 }
 
 /// A fencing method.

@@ -92,6 +92,9 @@ pub struct InstallArgs {
     /// Check of the preflight that is not to be made; may be given several times
     #[arg(long, value_name = "NAME")]
     pub ignore: Vec<String>,
+    /// Let VMs run on fencing that nobody has seen work: give the name of the cluster. It is noted, and `status` keeps saying it
+    #[arg(long, value_name = "CLUSTER")]
+    pub skip_fencing_proof: Option<String>,
 }
 
 /// What to do.
@@ -154,6 +157,9 @@ pub enum Command {
         /// Check of the preflight that is not to be made; may be given several times
         #[arg(long, value_name = "NAME")]
         ignore: Vec<String>,
+        /// Let VMs run on fencing that nobody has seen work: give the name of the cluster. It is noted, and `status` keeps saying it
+        #[arg(long, value_name = "CLUSTER")]
+        skip_fencing_proof: Option<String>,
     },
     /// List the steps in order; with --answers, each one's state on the nodes
     Steps {

@@ -27,6 +27,7 @@ pub mod engine;
 pub mod event;
 pub mod exit;
 pub mod facts;
+pub mod fencing;
 pub mod first_copy;
 pub mod folder;
 pub mod health;

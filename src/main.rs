@@ -60,6 +60,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         let how = How {
             continue_after_reboot: cli.install.continue_after_reboot,
             ignore: cli.install.ignore,
+            skip_fencing_proof: cli.install.skip_fencing_proof,
             ..How::default()
         };
         return install(answers, places, cli.install.format, how);
@@ -68,8 +69,12 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Ask { answers } => ask::run(answers.as_deref(), &places, &Then::Save),
         Command::Install(args) => match &args.answers {
             Some(answers) => {
-                let how =
-                    How { continue_after_reboot: args.continue_after_reboot, ignore: args.ignore, ..How::default() };
+                let how = How {
+                    continue_after_reboot: args.continue_after_reboot,
+                    ignore: args.ignore,
+                    skip_fencing_proof: args.skip_fencing_proof,
+                    ..How::default()
+                };
                 install(answers, places, args.format, how)
             }
             None => Err(WrongUsage(
@@ -78,9 +83,10 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             )
             .into()),
         },
-        Command::Step { id, answers, with_needs, format, ignore } => {
+        Command::Step { id, answers, with_needs, format, ignore, skip_fencing_proof } => {
             command::step::known(&Catalog::load(places.steps_dir.as_deref())?, &id)?;
-            install(&answers.answers, places, format, How { step: Some(id), with_needs, ignore, ..How::default() })
+            let how = How { step: Some(id), with_needs, ignore, skip_fencing_proof, ..How::default() };
+            install(&answers.answers, places, format, how)
         }
         Command::Check { answers, ignore } => {
             may_ignore(&ignore)?;
@@ -140,6 +146,7 @@ struct How {
     with_needs: bool,
     continue_after_reboot: bool,
     ignore: Vec<String>,
+    skip_fencing_proof: Option<String>,
 }
 
 fn install(answers: &std::path::Path, places: Places, format: Format, how: How) -> anyhow::Result<u8> {
@@ -147,6 +154,9 @@ fn install(answers: &std::path::Path, places: Places, format: Format, how: How) 
     let cancel = Cancel::listen()?;
     let mut setup = Setup::load(answers, places, Secrets::Resolve)?;
     setup.ignore = how.ignore;
+    if let Some(name) = &how.skip_fencing_proof {
+        setup.skip_fencing_proof(name)?;
+    }
     if let (true, Some(name)) = (how.continue_after_reboot, setup.from_environment.first()) {
         let why = format!(
             "--continue-after-reboot: after the boot there is no environment that {name} could come from (env:NAME); \

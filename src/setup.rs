@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use crate::answers::load::Secrets as SecretValues;
 use crate::answers::{Answers, HypervisorKind, NodeAnswers, Reach, load};
 use crate::event::Failure;
-use crate::exit;
+use crate::exit::{self, WrongUsage};
 use crate::facts::{self, Facts};
 use crate::node::local::Local;
 use crate::node::ssh::{self, Ssh, Target};
@@ -150,6 +150,23 @@ impl Setup {
     /// The command line of a command of hapair for this pair, to be told to a person.
     pub fn command(&self, name: &str) -> String {
         self.places.command(name, self.file.as_deref().unwrap_or(Path::new("FILE")))
+    }
+
+    /// No proof of the fencing is wanted. Said twice: by the option, and by the cluster's name.
+    ///
+    /// # Errors
+    /// [`WrongUsage`] when it is the name of another cluster.
+    pub fn skip_fencing_proof(&mut self, cluster: &str) -> Result<(), WrongUsage> {
+        if cluster != self.answers.cluster {
+            return Err(WrongUsage(format!(
+                "--skip-fencing-proof {cluster}: without the proof nobody knows whether a node that is lost can be switched \
+                 off, and its VMs may run twice or not at all. If you mean it, give the name of this cluster: \
+                 --skip-fencing-proof {}",
+                self.answers.cluster
+            )));
+        }
+        self.answers.fencing.skip_proof = true;
+        Ok(())
     }
 
     /// Connections to both nodes; none is made before the first command.

@@ -4,17 +4,19 @@ pub mod corosync;
 pub mod loss;
 pub mod memory;
 pub mod node;
+pub mod proof;
 pub mod trouble;
 pub mod vm;
 
 use serde::Serialize;
 
-use crate::answers::{Answers, FencingMethod};
+use crate::answers::Answers;
 use crate::cluster::ClusterView;
 use crate::node::{At, Pair};
 
 use loss::Loss;
 use node::NodeStatus;
+use proof::Proved;
 use trouble::Trouble;
 use vm::VmStatus;
 
@@ -46,6 +48,8 @@ pub struct Fencing {
     pub devices: Vec<Device>,
     /// The last fencings, the latest first, in words.
     pub history: Vec<String>,
+    /// Whether it was proved that each node can be switched off.
+    pub proved: Vec<Proved>,
     /// Said for as long as it is so.
     pub warning: Option<String>,
 }
@@ -75,9 +79,12 @@ impl Standing {
     pub fn of(answers: &Answers, nodes: [Result<NodeStatus, String>; 2]) -> Self {
         let view = best_view(&nodes).cloned();
         let vms = vm::all(answers, view.as_ref());
-        let fencing = fencing(answers, view.as_ref());
+        let proved = proof::all(answers, &nodes);
+        let unproved = proof::troubles(&proved);
+        let fencing = fencing(answers, view.as_ref(), proved);
         let losses = [0, 1].map(|lost| loss::of(answers, &nodes, view.as_ref(), &vms, lost));
-        let troubles = trouble::all(answers, &nodes, view.as_ref(), &vms);
+        let mut troubles = trouble::all(answers, &nodes, view.as_ref(), &vms);
+        troubles.extend(unproved);
         Self { nodes, view, vms, fencing, losses, troubles }
     }
 
@@ -94,7 +101,7 @@ fn best_view(nodes: &[Result<NodeStatus, String>; 2]) -> Option<&ClusterView> {
     views().find(|view| view.quorum).or_else(|| views().next())
 }
 
-fn fencing(answers: &Answers, view: Option<&ClusterView>) -> Fencing {
+fn fencing(answers: &Answers, view: Option<&ClusterView>, proved: Vec<Proved>) -> Fencing {
     let method = &answers.fencing.method;
     let devices = view.map(|view| {
         view.fencing_devices().fold(Vec::<Device>::new(), |mut devices, resource| {
@@ -129,7 +136,8 @@ fn fencing(answers: &Answers, view: Option<&ClusterView>) -> Fencing {
         enabled: view.map(|view| view.fencing_enabled),
         devices: devices.unwrap_or_default(),
         history: history.unwrap_or_default(),
-        warning: matches!(method, FencingMethod::Ssh).then(|| {
+        proved,
+        warning: method.uses_ssh().then(|| {
             "fencing is by SSH, which can't switch off a node that is dead, hung or unplugged: then nothing is taken over before a person confirms it".to_owned()
         }),
     }

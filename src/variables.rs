@@ -182,6 +182,7 @@ fn vm_variables(answers: &Answers, vm: &Vm) -> Value {
 fn fencing_variables(fencing: &Fencing) -> Value {
     let mut variables = method_variables(&fencing.method);
     variables["accept_unsafe"] = json!(fencing.accept_unsafe_ssh);
+    variables["skip_proof"] = json!(fencing.skip_proof);
     variables
 }
 

@@ -84,6 +84,18 @@ fn wrong_usage_is_exit_2_and_the_help_names_what_there_is() {
 }
 
 #[test]
+fn a_proof_is_left_out_only_for_the_cluster_that_is_named() {
+    let rig = Rig::new();
+    let file = rig.write("answers.yaml", &nobody("{ method: ssh, accept_unsafe: ssh }"));
+    let words = ["install", "--answers", &file, "--skip-fencing-proof"];
+    let (code, _, err) = rig.hapair(&[&words[..], &["yes"]].concat());
+    assert_eq!(code, 2);
+    assert!(err.contains("give the name of this cluster: --skip-fencing-proof c"), "{err}");
+    // With the right name it goes on, to nodes that are not there.
+    assert_eq!(rig.hapair(&[&words[..], &["c"]].concat()).0, 5);
+}
+
+#[test]
 fn steps_and_explain_need_no_answers() {
     let rig = Rig::new();
     let (code, out, _) = rig.hapair(&["steps"]);

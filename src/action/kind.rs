@@ -121,6 +121,12 @@ kinds! {
     disk_image = "disk-image", disk_image::DiskImage;
     /// A fencing device that runs.
     fencing_device = "fencing-device", fencing_device::FencingDevice;
+    /// A BMC that lets its user in.
+    fencing_login = "fencing-login", fencing_login::FencingLogin;
+    /// A node that was switched off by the other one, for a proof.
+    fencing_shot = "fencing-shot", fencing_shot::FencingShot;
+    /// The record of that proof on both nodes.
+    fencing_proof = "fencing-proof", fencing_proof::FencingProof;
     /// No cluster of somebody else's, and none of one node.
     ring = "ring", ring::Ring;
     /// A file on the shared mount.

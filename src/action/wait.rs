@@ -54,7 +54,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
 }
 
 /// What both nodes see, or why that can't be told.
-pub(super) fn views(seen: &Seen<'_>, index: usize) -> Result<[ClusterView; 2], State> {
+pub(crate) fn views(seen: &Seen<'_>, index: usize) -> Result<[ClusterView; 2], State> {
     let view = |at: At| {
         let output = seen.get(at, index);
         match output.code {

@@ -212,6 +212,13 @@ fn notes(setup: &Setup, survey: &Survey, lines: &[journal::Line]) -> Vec<String>
             "the run before ended in the step {step} on {node}, at: {title}; everything is checked again"
         ));
     }
+    if setup.answers.fencing.skip_proof {
+        notes.push(
+            "the proof of the fencing is left out as asked for (--skip-fencing-proof): whether a lost node can be switched off \
+             is not known, and `hapair status` keeps saying so"
+                .to_owned(),
+        );
+    }
     let cib = &setup.answers.cib;
     if survey.platform.messaging == "corosync" {
         let threshold = crate::variables::migration_threshold(&cib.stickiness, &cib.failure_stickiness);

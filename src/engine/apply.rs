@@ -51,17 +51,21 @@ impl Engine<'_> {
         })?;
         let settle = instance.settle();
         let reboots = settle.as_ref().is_some_and(|settle| settle.reboots);
-        if reboots {
-            self.remember_boot(step, at)?;
-        }
+        // Of an action about both it is not always the first that goes down.
+        let down = instance.reboots().unwrap_or(at);
         let orders = seen
             .with(0, &memory, |seen| instance.orders(at, seen))
             .map_err(|error| self.stop(self.failure(step, action, at, format!("{error:#}"), String::new())))?;
-        if reboots && self.local == Some(at) {
-            return Err(self.reboot_here(step, action, at, &orders));
+        // A run that goes on where another was ended may only have to wait.
+        if reboots && !orders.is_empty() {
+            self.remember_boot(step, down)?;
         }
-        for order in &orders {
-            self.order(step, action, order, reboots)?;
+        if reboots && !orders.is_empty() && self.local == Some(down) {
+            return Err(self.reboot_here(step, action, down, &orders));
+        }
+        for (number, order) in orders.iter().enumerate() {
+            // Only the last one can end its own connection.
+            self.order(step, action, order, reboots && number + 1 == orders.len())?;
         }
         self.until_satisfied(step, action, at, settle.as_ref())?;
         self.say(&Event::ActionDone {

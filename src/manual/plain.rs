@@ -1,7 +1,7 @@
 //! Each kind of action in the commands of a manual.
 
-use crate::action::Order;
 use crate::action::kind::Action;
+use crate::action::{Act as _, Order};
 use crate::node::{At, Cmd};
 
 /// What an administrator types for an action on a fresh pair. For an action about both nodes the orders say where. Empty
@@ -131,13 +131,22 @@ pub(super) fn orders(action: &Action, at: At) -> Vec<Order> {
             let folder = config.path.rsplit_once('/').map_or("/", |(folder, _)| folder);
             vec![on(At::First, &["mkdir", "-p", folder]), on(At::First, &["cp", &config.source, &config.path])]
         }
-        Action::SharedFile(_) | Action::File(_) => Vec::new(),
         Action::Command(command) if only_waits(&command.run) => Vec::new(),
         Action::Command(command) => vec![here(&command.run.iter().map(String::as_str).collect::<Vec<_>>())],
-        // They look, wait, or note what hapair did.
-        Action::Wait(_) | Action::FencingDevice(_) | Action::Ring(_) | Action::Verify(_) | Action::NodeRecord(_) => {
-            Vec::new()
+        Action::FencingShot(shot) => {
+            let by = shot.reboots().map_or(at, At::peer);
+            vec![on(by, &["stonith_admin", "--reboot", &shot.victim])]
         }
+        // Files are written as they are; the others look, wait, or note what hapair did.
+        Action::SharedFile(_)
+        | Action::File(_)
+        | Action::Wait(_)
+        | Action::FencingDevice(_)
+        | Action::FencingLogin(_)
+        | Action::FencingProof(_)
+        | Action::Ring(_)
+        | Action::Verify(_)
+        | Action::NodeRecord(_) => Vec::new(),
     }
 }
 

@@ -4,8 +4,9 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::wire::Used;
-use crate::answers::{Answers, FencingMethod};
+use crate::answers::{Answers, Bmc, FencingMethod};
 use crate::facts::clock;
+use crate::fencing::login::{self, Login};
 use crate::node::{At, Cmd, Lost, Node, Output};
 
 const SOURCES: &str = include_str!("sources.sh");
@@ -69,6 +70,8 @@ pub struct Asked {
     pub sources: Sources,
     /// What fencing needs and what came of it: `bmc:192.0.2.9`, `ping:HOST`, `block:PATH`, `file:PATH`.
     pub fencing: Vec<(String, bool)>,
+    /// What came of its trials to log in at its peer's BMC.
+    pub logins: Vec<Login>,
     /// Its clock.
     pub clock: Option<Offset>,
 }
@@ -93,18 +96,31 @@ fn targets(method: &FencingMethod, at: At) -> Vec<String> {
     }
 }
 
+/// The BMCs that a node would use: those of its peer.
+fn bmcs(method: &FencingMethod, at: At) -> Vec<&Bmc> {
+    match method {
+        FencingMethod::Ipmi { nodes } => vec![&nodes[at.peer().index()]],
+        FencingMethod::Levels { methods } => methods.iter().flat_map(|method| bmcs(method, at)).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// The reads for a node; `packages` may hold alternatives (`a|b`).
 fn reads(answers: &Answers, packages: &[String], at: At) -> Vec<Cmd> {
     let name = |at: At| answers.nodes[at.index()].name.as_str();
     let mirror = answers.packages.mirror.clone().unwrap_or_default();
     let fencing = targets(&answers.fencing.method, at);
-    vec![
+    let mut reads = vec![
         Cmd::read(["getent", "hosts", name(at)]),
         Cmd::read(["getent", "hosts", name(at.peer())]),
         Used::read(),
         Cmd::read_sh(REACH, fencing).timeout(Duration::from_secs(30)),
         Cmd::read_sh(SOURCES, [mirror].into_iter().chain(packages.iter().cloned())).timeout(Duration::from_secs(180)),
-    ]
+    ];
+    for bmc in bmcs(&answers.fencing.method, at) {
+        reads.push(login::read(&bmc.address, &bmc.user, bmc.password.reveal(), ""));
+    }
+    reads
 }
 
 /// Asks a node; three round trips, of which two are for its clock.
@@ -112,7 +128,12 @@ fn reads(answers: &Answers, packages: &[String], at: At) -> Vec<Cmd> {
 /// # Errors
 /// When it can't be asked.
 pub fn ask(node: &Node, answers: &Answers, packages: &[String], at: At) -> Result<Asked, Lost> {
-    let mut asked = parse(&node.read_all(&reads(answers, packages, at))?);
+    let outputs = node.read_all(&reads(answers, packages, at))?;
+    let mut asked = parse(&outputs);
+    let peer = &answers.nodes[at.peer().index()].name;
+    for (bmc, output) in bmcs(&answers.fencing.method, at).into_iter().zip(outputs.iter().skip(5)) {
+        asked.logins.push(login::judge(output, &bmc.address, &bmc.user, peer));
+    }
     for _ in 0..2 {
         let offset = offset(node)?;
         if asked.clock.is_none_or(|known| offset.is_some_and(|offset| offset.unsure < known.unsure)) {
@@ -147,6 +168,7 @@ fn parse(outputs: &[Output]) -> Asked {
             .map(|(target, word)| (target.to_owned(), word == "yes"))
             .collect(),
         sources: sources(outputs.get(4).filter(|output| output.ok())),
+        logins: Vec::new(),
         clock: None,
     }
 }

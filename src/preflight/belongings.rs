@@ -2,6 +2,7 @@
 
 use super::{Evidence, Finding};
 use crate::device::bytes;
+use crate::fencing::login::Login;
 use crate::node::At;
 
 /// Another cluster's node.
@@ -114,6 +115,16 @@ pub(super) fn fencing(e: &Evidence<'_>, found: &mut Vec<Finding>) {
         found.push(Finding::error("fencing-unsafe", None, why, "change `fencing` in the answers file"));
     }
     for at in At::BOTH {
+        let silent = e.asked[at.index()].fencing.iter().any(|(_, answers)| !answers);
+        for login in &e.asked[at.index()].logins {
+            match login {
+                // What does not answer is told once.
+                Login::Fails(what, next) if !silent => {
+                    found.push(Finding::error("fencing-login", Some(e.name(at)), what.clone(), next));
+                }
+                _ => {}
+            }
+        }
         for (target, answers) in &e.asked[at.index()].fencing {
             let (kind, place) = target.split_once(':').unwrap_or(("", target));
             if *answers {
@@ -146,6 +157,7 @@ pub(super) fn fencing(e: &Evidence<'_>, found: &mut Vec<Finding>) {
 #[cfg(test)]
 mod tests {
     use crate::facts::presence::DrbdDisk;
+    use crate::fencing::login::Login;
     use crate::preflight::samples::{self, Sample};
 
     fn words(text: &str) -> Vec<String> {
@@ -218,6 +230,9 @@ mod tests {
             sample.asked[0].fencing = vec![(target.to_owned(), false)];
             assert_eq!(sample.names(), ["fencing-reach"], "{target}");
         }
+        sample.asked[0].fencing.clear();
+        sample.asked[0].logins = vec![Login::Fails("the BMC of node2 does not take the password".to_owned(), "put")];
+        assert_eq!(sample.names(), ["fencing-login"]);
         sample = Sample { answers: samples::answers_with("fencing: { method: ssh }"), ..Sample::default() };
         assert_eq!(sample.names(), ["fencing-unsafe"]);
         sample.rehearsal = true;

@@ -276,6 +276,12 @@ pub static CHECKS: &[Check] = &[
         "Each BMC, asked by the node that would use it (RMCP ping, UDP 623); of an agent the address it names; the disks and the watchdog of sbd.",
         "A node that can't be switched off stops the whole cluster when it fails.",
     ),
+    check(
+        "fencing-login",
+        Error,
+        "User and password of each BMC, tried by the node that would use them, where it has ipmitool already; else the step stonith tries them.",
+        "With a wrong password nothing is switched off, and that shows only when it is needed.",
+    ),
     firm(
         "fencing-unsafe",
         "`fencing.method: ssh` without `accept_unsafe`.",

@@ -67,7 +67,7 @@ pub fn tutorial() -> Answers {
         },
         hypervisor: Hypervisor { kind: HypervisorKind::Xen, dom0_memory_mib: 1024, lab: LabHypervisor::default() },
         packages: Packages { mirror: None },
-        fencing: Fencing { method: FencingMethod::Ssh, accept_unsafe_ssh: true },
+        fencing: Fencing { method: FencingMethod::Ssh, accept_unsafe_ssh: true, skip_proof: false },
         cib: Cib { stickiness: "INFINITY".to_owned(), failure_stickiness: "-500".to_owned() },
         vms: vec![vm("vm01", "node1")],
     }

@@ -7,6 +7,7 @@ use super::memory::{self, Memory};
 use crate::answers::Answers;
 use crate::cluster::{ClusterView, NOT_CONNECTED};
 use crate::drbd;
+use crate::fencing;
 use crate::node::{At, Cmd, Output, Pair};
 
 /// crm_mon with what each action did last, which [`crate::cluster::CRM_MON`] leaves out.
@@ -29,6 +30,10 @@ pub struct NodeStatus {
     pub load: String,
     /// Memory for VMs.
     pub memory: Option<Memory>,
+    /// What it has recorded of fencing.
+    pub fencing: fencing::Kept,
+    /// Hash of the fencing configuration in its CIB, if the cluster runs.
+    pub fencing_configuration: Option<String>,
 }
 
 /// A mounted file system.
@@ -57,10 +62,15 @@ impl NodeStatus {
     /// # Errors
     /// When these are not as many as were asked for.
     pub fn of(answers: &Answers, outputs: &[Output]) -> Result<Self, String> {
-        let [drbd, mounts, cluster, links, hypervisor, load, memory] = outputs else {
+        let [drbd, mounts, cluster, links, hypervisor, load, memory, kept, cib] = outputs else {
             return Err("it answered something else than was asked".to_owned());
         };
+        let kept = fencing::parse(kept);
         Ok(Self {
+            fencing_configuration: Some(cib)
+                .filter(|cib| cib.ok())
+                .and_then(|cib| fencing::hash(&cib.text(), &kept.install).ok()),
+            fencing: kept,
             drbd: drbd::view(drbd, &answers.storage.resource, 0),
             mount: mount(&mounts.text(), &answers.storage.mount),
             cluster: cluster_view(cluster),
@@ -83,6 +93,8 @@ pub fn reads(answers: &Answers) -> Vec<Cmd> {
         Cmd::read_sh("cat /sys/hypervisor/type 2>/dev/null || echo none", [] as [&str; 0]),
         Cmd::read(["cat", "/proc/loadavg"]),
         memory::read(),
+        fencing::look(),
+        Cmd::read(["cibadmin", "-Q", "-o", "configuration"]),
     ]
 }
 

@@ -18,8 +18,22 @@ fn output(text: &str) -> Output {
     Output { code: 0, stdout: text.as_bytes().to_vec(), stderr: Vec::new() }
 }
 
+const CIB: &str = r#"<configuration><resources><primitive id="fence-node1" class="stonith" type="fence_ipmilan"><instance_attributes id="p"><nvpair id="c" name="ip" value="192.0.2.11"/></instance_attributes></primitive></resources></configuration>"#;
+
+/// What a node has recorded after both were proved under this CIB.
+fn proved(cib: &str) -> String {
+    let configuration = crate::fencing::hash(cib, "i1").unwrap();
+    let of = |victim: &str, by: &str| {
+        format!("victim={victim}\nby={by}\nmethod=ipmi\ndate=2026-11-20T00:00:00Z\nseconds=24\nold-boot=a\nnew-boot=b\nconfiguration={configuration}\n")
+            .lines()
+            .map(|line| format!("fencing-{victim}.proved {line}\n"))
+            .collect::<String>()
+    };
+    format!("boot x\nuptime 1\nnow n\ninstall i1\n{}{}", of("node1", "node2"), of("node2", "node1"))
+}
+
 fn node(drbd: &str, mounts: &str) -> NodeStatus {
-    let outputs = [drbd, mounts, "", "", "xen\n", "0.10 0.20 0.30 1/99 1\n", MEMORY].map(output);
+    let outputs = [drbd, mounts, "", "", "xen\n", "0.10 0.20 0.30 1/99 1\n", MEMORY, &proved(CIB), CIB].map(output);
     let mut node = NodeStatus::of(&answers(), &outputs).unwrap();
     node.cluster = Ok(view());
     node
@@ -180,4 +194,38 @@ fn too_little_memory_for_both_sets_of_vms_is_an_obstacle() {
     small.memory = Some(memory::Memory { total_mib: 512, free_mib: 1 });
     let standing = standing([Ok(node(GOOD, MOUNTS)), Ok(small)]);
     assert!(standing.losses[0].obstacles.iter().any(|why| why.contains("memory")), "{:?}", standing.losses);
+}
+
+#[test]
+fn fencing_that_is_not_proved_for_what_it_is_now_is_a_trouble() {
+    let with = |change: &dyn Fn(&mut NodeStatus)| {
+        let node = || {
+            let mut node = node(GOOD, MOUNTS);
+            change(&mut node);
+            Ok(node)
+        };
+        standing([node(), node()])
+    };
+    let sound = with(&|_| {});
+    assert!(
+        sound.fencing.proved[1]
+            .words()
+            .starts_with("proved: node2 by node1 on 2026-11-20T00:00:00Z, method ipmi, 24 s")
+    );
+    let changed = with(&|node| node.fencing_configuration = Some("another".to_owned()));
+    assert_eq!(names(&changed), ["fencing-not-proved", "fencing-not-proved"]);
+    let words = changed.fencing.proved[0].words();
+    assert!(words.contains("was changed since the last proof (node1 by node2 on 2026-11-20"), "{words}");
+    let never = with(&|node| node.fencing.proofs.clear());
+    assert!(never.troubles[0].what.contains("never tried"));
+    let skipped = with(&|node| {
+        node.fencing.proofs.clear();
+        let configuration = node.fencing_configuration.clone().unwrap();
+        node.fencing.skipped = Some(crate::fencing::Skipped { date: "2026-11-21".to_owned(), configuration });
+    });
+    assert!(skipped.troubles[1].what.contains("left out on request on 2026-11-21"));
+    assert_eq!(skipped.troubles[1].mend[0].command, "rm /var/lib/hapair/fencing.skipped");
+    // One that is gone has told its peer.
+    let alone = standing([Ok(node(GOOD, MOUNTS)), Err("gone".to_owned())]);
+    assert!(alone.fencing.proved.iter().all(|one| one.state == proof::State::Proved));
 }

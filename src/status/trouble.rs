@@ -37,11 +37,11 @@ const HARMLESS: &str = "none";
 const LOOKS: &str = "none: it only looks";
 
 impl Trouble {
-    fn new(name: &'static str, node: Option<&str>, what: impl Into<String>) -> Self {
+    pub(super) fn new(name: &'static str, node: Option<&str>, what: impl Into<String>) -> Self {
         Self { name, node: node.map(str::to_owned), what: what.into(), mend: Vec::new() }
     }
 
-    fn mend(mut self, on: &str, command: impl Into<String>, risk: &str) -> Self {
+    pub(super) fn mend(mut self, on: &str, command: impl Into<String>, risk: &str) -> Self {
         self.mend.push(Mend { on: on.to_owned(), command: command.into(), risk: risk.to_owned() });
         self
     }

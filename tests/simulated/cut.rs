@@ -27,7 +27,8 @@ struct Breaks {
 impl Transport for Breaks {
     fn exec(&self, cmd: &Cmd) -> Result<Output, Lost> {
         // A reboot breaks the connection in any case: it is no failure there.
-        if cmd.effect == Effect::Read || cmd.argv.iter().any(|word| word.contains("setsid sh -c 'sleep 1")) {
+        let reboots = |word: &String| word.contains("setsid sh -c 'sleep 1") || word.contains("stonith_admin --reboot");
+        if cmd.effect == Effect::Read || cmd.argv.iter().any(reboots) {
             return self.inner.exec(cmd);
         }
         let number = self.writes.fetch_add(1, Ordering::SeqCst);

@@ -89,6 +89,11 @@ fn a_whole_install_on_simulated_nodes() {
     assert!(matches!(ended, Some(Ended::Done { changed }) if changed > 50), "{ended:?}");
     let world = model.world();
     assert_eq!((world.create_md, world.force, world.mkfs, world.reboots), ([1, 1], 1, 1, [1, 1]));
+    assert_eq!(world.fenced.values().collect::<Vec<_>>(), [&1, &1]);
+    for machine in &world.machines {
+        let kept = |name: &str| machine.records.contains_key(name);
+        assert!(kept("fencing-node1.proved") && kept("fencing-node2.proved") && !kept("fencing-node1.trying"));
+    }
     let before = model.transports.each_ref().map(|transport| transport.trips());
     assert_eq!(run(&model, &model.plan, state.path(), None).0, Some(Ended::Done { changed: 0 }));
     let after = model.transports.each_ref().map(|transport| transport.trips());

@@ -21,7 +21,7 @@ impl Reader<'_> {
         if let (Some(got), false) = (&accepted, method.uses_ssh()) {
             self.warn(got.at, &got.path, "has no effect: no fencing method here is ssh");
         }
-        Some(Fencing { method, accept_unsafe_ssh: accepted.is_some() })
+        Some(Fencing { method, accept_unsafe_ssh: accepted.is_some(), skip_proof: false })
     }
 
     fn method(

@@ -169,6 +169,9 @@ fn fencing(shown: &Shown<'_>) -> String {
         let monitor = device.monitor.as_ref().map(|monitor| format!("; monitor {monitor}")).unwrap_or_default();
         let _ = writeln!(text, "  {} ({}) {place}{monitor}", device.id, device.agent);
     }
+    for proved in &fencing.proved {
+        let _ = writeln!(text, "  {}", proved.words());
+    }
     for event in &fencing.history {
         let _ = writeln!(text, "  {event}");
     }

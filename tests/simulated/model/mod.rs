@@ -82,6 +82,8 @@ pub struct World {
     pub force: usize,
     pub mkfs: usize,
     pub reboots: [usize; 2],
+    /// How often each node was switched off by its peer, by its name.
+    pub fenced: BTreeMap<String, usize>,
 }
 
 /// Which action a read belongs to, and its number there.

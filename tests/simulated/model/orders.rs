@@ -74,6 +74,15 @@ fn script_of(world: &mut World, at: At, cmd: &Cmd, script: &str, args: &[&str]) 
     if args.first() == Some(&"hapair-continue.service") {
         return says("");
     }
+    if script.contains("# $1 name, $2 text, $3 name of what it takes the place of") {
+        let machine = &mut world.machines[me];
+        machine.records.insert(args[0].to_owned(), args[1].to_owned());
+        machine.records.remove(args[2]);
+        return says("");
+    }
+    if script.contains("stonith_admin --reboot") {
+        return shoot(world, at, args);
+    }
     if script.contains("\"/var/lib/hapair/$1.new\"") {
         world.machines[me].records.insert(args[0].to_owned(), args[1].to_owned());
         return says("");
@@ -218,5 +227,20 @@ fn write(world: &mut World, at: At, cmd: &Cmd, args: &[&str]) -> Output {
     machine.before.entry((*path).to_owned()).or_insert(before);
     machine.written.insert((*path).to_owned(), bytes.clone());
     machine.files.insert((*path).to_owned(), Entry { bytes, mode, owner });
+    says("")
+}
+
+/// The peer goes down, and the cluster brings it back as it was.
+fn shoot(world: &mut World, at: At, args: &[&str]) -> Output {
+    let [victim, file] = args else { return fails(2, "usage") };
+    let peer = &mut world.machines[at.peer().index()];
+    assert_eq!(peer.name, *victim, "who shoots itself");
+    assert!(cluster::holds(world, &format!("fence-{victim}")), "no device for {victim}");
+    assert!(world.cib["resources"].iter().any(|object| object.contains("drbd-r0-clone")), "nothing brings it back");
+    world.machines[at.peer().index()].boots += 1;
+    *world.fenced.entry((*victim).to_owned()).or_default() += 1;
+    if let Some(note) = world.machines[at.index()].records.get_mut(*file) {
+        note.push_str("seconds=24\n");
+    }
     says("")
 }

@@ -201,6 +201,26 @@ pub fn of(world: &World, at: At, action: &Action, index: usize, cmd: &Cmd) -> Ou
             let lines: Vec<String> = device.nodes.iter().map(|name| format!("can {name}\n")).collect();
             says(if there { lines.concat() } else { String::new() })
         }
+        (Action::FencingLogin(_), _) => says(if machine.has("ipmitool") { "ok\n" } else { "missing\n" }),
+        (Action::FencingShot(_) | Action::FencingProof(_), 0) => {
+            let mut text = format!("boot {}uptime 1000\nnow 2026-11-23T00:00:00Z\n", boot_id(world, at));
+            for (name, kept) in &machine.records {
+                if name.starts_with("fencing") {
+                    kept.lines().for_each(|line| _ = writeln!(text, "{name} {line}"));
+                }
+            }
+            says(text)
+        }
+        (Action::FencingShot(_) | Action::FencingProof(_), 3) => {
+            says(if machine.mounted { "/dev/drbd0 /drbd0 ocfs2 rw 0 0\n" } else { "" })
+        }
+        (Action::FencingShot(shot), 5) => match world.fenced.get(&shot.victim) {
+            Some(when) => says(format!(
+                "<r><fence_event status=\"success\" target=\"{}\" completed=\"2026-11-23 00:00:{when:02}Z\"/></r>",
+                shot.victim
+            )),
+            None => says("<r/>"),
+        },
         (Action::SharedFile(_) | Action::DiskImage(_), 0) => {
             if machine.mounted {
                 says("")

@@ -1,0 +1,216 @@
+use super::*;
+use crate::action::Memory;
+use crate::action::fencing_proof::FencingProof;
+use crate::fencing;
+use crate::node::Output;
+
+const RUNNING: &str = include_str!("../../../tests/crm_mon/running.xml");
+const CIB: &str = r#"<configuration><crm_config/><resources><primitive id="fence-null" class="stonith" type="null"><instance_attributes id="p"><nvpair id="c" name="hostlist" value="node1"/></instance_attributes></primitive></resources><constraints/></configuration>"#;
+const DRBD: &str = "version: 8.4.11\n 0: cs:Connected ro:Primary/Primary ds:UpToDate/UpToDate C r-----\n";
+const MOUNTS: &str = "/dev/drbd0 /drbd0 ocfs2 rw,noatime 0 0\n";
+
+/// What the nodes say, with what they have noted.
+#[derive(Clone)]
+struct Nodes {
+    boots: [&'static str; 2],
+    kept: [String; 2],
+    history: String,
+    drbd: [String; 2],
+    mounts: [String; 2],
+    crm_mon: String,
+    cib: String,
+}
+
+impl Nodes {
+    fn new() -> Self {
+        Self {
+            boots: ["a1", "b1"],
+            kept: [String::new(), String::new()],
+            history: "<pacemaker-result/>".to_owned(),
+            drbd: [DRBD.to_owned(), DRBD.to_owned()],
+            mounts: [MOUNTS.to_owned(), MOUNTS.to_owned()],
+            // The sample's VM has another name.
+            crm_mon: RUNNING.replace("ocf:pacemaker:Dummy", "ocf:heartbeat:Xen"),
+            cib: CIB.to_owned(),
+        }
+    }
+
+    fn outputs(&self, at: At) -> Vec<Output> {
+        let index = at.index();
+        let (boot, kept) = (self.boots[index], &self.kept[index]);
+        let look = format!("boot {boot}\nuptime 500\nnow 2026-11-23T00:00:00Z\ninstall i1\n{kept}");
+        [
+            look,
+            self.crm_mon.clone(),
+            self.drbd[index].clone(),
+            self.mounts[index].clone(),
+            self.cib.clone(),
+            self.history.clone(),
+        ]
+        .map(|text| Output { stdout: text.into_bytes(), ..Output::default() })
+        .to_vec()
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&Seen<'_>) -> T) -> T {
+        let (first, second) = (self.outputs(At::First), self.outputs(At::Second));
+        f(&Seen { outputs: [&first, &second], memory: &Memory::default() })
+    }
+
+    fn shot(&self) -> State {
+        self.with(|seen| shot().judge(At::First, seen))
+    }
+
+    fn proof(&self) -> State {
+        self.with(|seen| proof("").judge(At::First, seen))
+    }
+
+    /// Does what a record's orders say, as the nodes would.
+    fn keep(&mut self, orders: &[Order]) {
+        for order in orders.iter().filter(|order| order.cmd.argv.len() == 7) {
+            let [name, text, instead] = &order.cmd.argv[4..] else { panic!() };
+            let kept = &mut self.kept[order.at.index()];
+            let gone = |line: &&str| {
+                !line.starts_with(name.as_str()) && (instead.is_empty() || !line.starts_with(instead.as_str()))
+            };
+            let rest: Vec<String> = kept.lines().filter(gone).map(str::to_owned).collect();
+            let lines = text.lines().map(|line| format!("{name} {line}"));
+            *kept = rest.into_iter().chain(lines).map(|line| line + "\n").collect();
+        }
+    }
+}
+
+fn shot() -> FencingShot {
+    FencingShot {
+        nodes: vec!["node1".to_owned(), "node2".to_owned()],
+        victim: "node2".to_owned(),
+        method: "ipmi".to_owned(),
+        mount: "/drbd0".to_owned(),
+        skip: String::new(),
+    }
+}
+
+fn proof(skip: &str) -> FencingProof {
+    let FencingShot { nodes, victim, method, mount, .. } = shot();
+    FencingProof { nodes, victim, method, mount, skip: skip.to_owned() }
+}
+
+/// The pair after the order, before anything came of it.
+fn ordered() -> Nodes {
+    let mut nodes = Nodes::new();
+    let orders = nodes.with(|seen| shot().orders(At::First, seen)).unwrap();
+    assert_eq!(orders.iter().map(|order| order.at).collect::<Vec<_>>(), [At::First, At::Second, At::First]);
+    assert!(orders[2].cmd.argv[2].contains("stonith_admin --reboot \"$1\"") && orders[2].cmd.argv[4] == "node2");
+    nodes.keep(&orders);
+    nodes
+}
+
+fn fenced(nodes: &mut Nodes) {
+    nodes.boots[1] = "b2";
+    nodes.history = "<r><fence_event status=\"success\" action=\"reboot\" target=\"node2\" completed=\"2026-11-23 00:01:00Z\"/></r>".to_owned();
+}
+
+#[test]
+fn from_the_first_look_to_the_record_on_both() {
+    let State::Drift(change) = Nodes::new().shot() else { panic!("{:?}", Nodes::new().shot()) };
+    assert_eq!(change.risk, Risk::Reboots);
+    assert!(matches!(Nodes::new().proof(), State::Unknown(_)));
+    let mut nodes = ordered();
+    assert!(matches!(nodes.shot(), State::Drift(_)), "nothing happened yet");
+    fenced(&mut nodes);
+    nodes.drbd = [
+        "version: 8.4.11\n 0: cs:WFConnection ro:Primary/Unknown ds:UpToDate/DUnknown C r-----\n".to_owned(),
+        String::new(),
+    ];
+    nodes.mounts[1] = String::new();
+    let State::Drift(change) = nodes.shot() else { panic!("{:?}", nodes.shot()) };
+    for part in [
+        "DRBD on node1 is WFConnection",
+        "DRBD on node2 is - and was Primary/Primary",
+        "/drbd0 is not mounted on node2 again",
+    ] {
+        assert!(change.summary.contains(part), "{part}: {}", change.summary);
+    }
+    // A run that was killed here has nothing to order: it was done.
+    assert_eq!(nodes.with(|seen| shot().orders(At::First, seen)).unwrap().len(), 0);
+    (nodes.drbd, nodes.mounts) = (Nodes::new().drbd, Nodes::new().mounts);
+    assert_eq!(nodes.shot(), State::Satisfied);
+    nodes.kept[0].push_str("fencing-node2.trying seconds=24\n");
+    let State::Drift(change) = nodes.proof() else { panic!("{:?}", nodes.proof()) };
+    assert!(
+        change.summary.contains("node2 by node1")
+            && change.summary.contains("24 s")
+            && change.summary.contains("boot id b1 became b2"),
+        "{}",
+        change.summary
+    );
+    let orders = nodes.with(|seen| proof("").orders(At::First, seen)).unwrap();
+    nodes.keep(&orders[..1]);
+    assert!(matches!(nodes.proof(), State::Drift(_)), "only one has noted it");
+    nodes.keep(&orders);
+    assert_eq!((nodes.shot(), nodes.proof()), (State::Satisfied, State::Satisfied));
+    assert!(!nodes.kept[0].contains("trying") && !nodes.kept[1].contains("trying"));
+    // Later boots change nothing, another fencing configuration does.
+    nodes.boots = ["a9", "b9"];
+    assert_eq!(nodes.shot(), State::Satisfied);
+    nodes.cib = CIB.replace("value=\"node1\"", "value=\"node7\"");
+    assert!(matches!(nodes.shot(), State::Drift(_)));
+}
+
+#[test]
+fn the_wrong_machine_is_named() {
+    let mut nodes = ordered();
+    nodes.boots[0] = "a2";
+    let State::Refused(refusal) = nodes.shot() else { panic!("{:?}", nodes.shot()) };
+    assert_eq!(refusal.kind, RefusalKind::Failed);
+    assert!(refusal.what.starts_with("the fencing device of node2 switches node1 off"), "{}", refusal.what);
+    nodes.boots[1] = "b2";
+    let State::Refused(refusal) = nodes.shot() else { panic!("{:?}", nodes.shot()) };
+    assert!(refusal.what.contains("both were rebooted"), "{}", refusal.what);
+}
+
+#[test]
+fn a_reboot_that_the_cluster_did_not_order_proves_nothing() {
+    let mut nodes = ordered();
+    nodes.boots[1] = "b2";
+    assert!(matches!(nodes.shot(), State::Drift(_)));
+    assert!(matches!(nodes.proof(), State::Unknown(_)));
+    // Nor does one that it had ordered before.
+    let mut nodes = Nodes::new();
+    fenced(&mut nodes);
+    nodes.boots[1] = "b1";
+    let orders = nodes.with(|seen| shot().orders(At::First, seen)).unwrap();
+    nodes.keep(&orders);
+    nodes.boots[1] = "b2";
+    assert!(matches!(nodes.shot(), State::Drift(_)));
+}
+
+#[test]
+fn nobody_is_shot_while_the_pair_is_not_whole_or_a_vm_would_die() {
+    let mut nodes = Nodes::new();
+    nodes.drbd[0] = DRBD.replace("UpToDate/UpToDate", "UpToDate/Inconsistent");
+    let State::Unknown(why) = nodes.shot() else { panic!("{:?}", nodes.shot()) };
+    assert!(why.contains("DRBD on node1 is Connected UpToDate/Inconsistent"), "{why}");
+    assert!(nodes.with(|seen| shot().orders(At::First, seen)).is_err());
+    // The VM of the sample runs on node1.
+    let other = FencingShot { victim: "node1".to_owned(), ..shot() };
+    let State::Refused(refusal) = Nodes::new().with(|seen| other.judge(At::First, seen)) else { panic!("not refused") };
+    assert_eq!(refusal.kind, RefusalKind::Preflight);
+    assert!(
+        refusal.what.contains("b runs on node1") && refusal.next.contains("--ban --resource b --node node1"),
+        "{refusal:?}"
+    );
+}
+
+#[test]
+fn what_is_skipped_is_noted_on_both_and_holds_for_one_configuration() {
+    let mut nodes = Nodes::new();
+    let skipping = FencingShot { skip: "true".to_owned(), ..shot() };
+    assert_eq!(nodes.with(|seen| skipping.judge(At::First, seen)), State::Satisfied);
+    assert!(matches!(nodes.with(|seen| proof("true").judge(At::First, seen)), State::Drift(_)));
+    let orders = nodes.with(|seen| proof("true").orders(At::First, seen)).unwrap();
+    nodes.keep(&orders);
+    assert_eq!((nodes.shot(), nodes.proof()), (State::Satisfied, State::Satisfied));
+    assert!(fencing::parse(&nodes.outputs(At::Second)[0]).skipped.is_some());
+    nodes.cib = CIB.replace("value=\"node1\"", "value=\"node7\"");
+    assert!(matches!(nodes.shot(), State::Drift(_)));
+}
