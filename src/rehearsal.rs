@@ -1,5 +1,6 @@
 //! `hapair rehearse`: the very same install, for real, on two throw-away machines, and the proof of its result.
 
+pub mod bmc;
 pub mod cache;
 pub mod checked;
 pub mod command;
@@ -72,8 +73,13 @@ pub fn run(args: &RehearseArgs, places: Places) -> Result<u8> {
 fn only_install(args: &RehearseArgs, answers: Answers, places: Places, ground: &Path) -> Result<u8> {
     let found = matrix::Ground::read(ground)?;
     let xen = engine(args) == Engine::Qemu;
-    let (mut answers, _) =
-        mapping::onto(answers, &Ground { device: found.device, xen, hypervisor: LabHypervisor::default() });
+    let ground = Ground {
+        device: found.device,
+        xen,
+        hypervisor: LabHypervisor::default(),
+        bmcs: found.bmcs.map(|bmcs| bmcs.map(Into::into)),
+    };
+    let (mut answers, _) = mapping::onto(answers, &ground);
     for (node, (host, port)) in answers.nodes.iter_mut().zip(found.logins) {
         node.ssh = Reach::Ssh { user: "root".to_owned(), host, port };
     }
@@ -128,8 +134,12 @@ fn cache_folder() -> Result<PathBuf> {
 
 fn wish(args: &RehearseArgs, engine: Engine, answers: &Answers, places: &Places, scratch: &Path) -> Result<Wish> {
     // What the machines must be able to install is what the plan installs: nothing is listed twice.
-    let ground =
-        Ground { device: "/dev/sda3".to_owned(), xen: engine == Engine::Qemu, hypervisor: LabHypervisor::default() };
+    let ground = Ground {
+        device: "/dev/sda3".to_owned(),
+        xen: engine == Engine::Qemu,
+        hypervisor: LabHypervisor::default(),
+        bmcs: (engine == Engine::Uml).then(mapping::placeholders),
+    };
     let (mapped, _) = mapping::onto(answers.clone(), &ground);
     let setup = Setup::of(mapped, places.clone())?;
     let (platform, found) = setup.offline()?;
@@ -190,7 +200,8 @@ fn rehearse(args: &RehearseArgs, engine: Engine, answers: Answers, places: Place
     } else {
         Box::new(uml::new(&wish, &tell)?)
     };
-    let ground = Ground { device: lab.data_device(), xen: engine == Engine::Qemu, hypervisor: emulated };
+    let ground =
+        Ground { device: lab.data_device(), xen: engine == Engine::Qemu, hypervisor: emulated, bmcs: lab.bmcs() };
     let (mut answers, lines) = mapping::onto(answers, &ground);
     let mut out = format!("Rehearsal on two throw-away machines ({})\n", lab.engine());
     for line in lines {

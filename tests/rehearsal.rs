@@ -8,11 +8,12 @@ use std::sync::Mutex;
 static MACHINES: Mutex<()> = Mutex::new(());
 
 /// What has to be seen in the output, in this order.
-const PROOFS: [&str; 11] = [
+const PROOFS: [&str; 12] = [
     "hapair check, on the fresh machines:",
     "proof: both nodes are Primary and UpToDate",
     "proof: /drbd0 is mounted on both, and what one writes the other reads",
     "proof: the cluster is online, with quorum and with fencing",
+    "proof: each node was really switched off by the other one, and came back as it was",
     "proof: vm01's stand-in moved to the other node and back by stop and start",
     "proof: after the power of both was cut, the pair and its VMs came back by themselves",
     "proof: a second install changes nothing",
@@ -31,9 +32,9 @@ fn two_fresh_machines_become_a_pair() {
 #[ignore = "minutes more; `make matrix` runs it"]
 fn killed_in_each_step_it_goes_on_and_it_can_be_taken_back() {
     let mut proofs = vec!["proof: the installer killed in each step, between intent and result"];
-    proofs.extend(&PROOFS[..5]);
+    proofs.extend(&PROOFS[..6]);
     proofs.push("proof: undo took back");
-    proofs.extend(&PROOFS[5..]);
+    proofs.extend(&PROOFS[6..]);
     rehearse(&["--preinstalled", "--harm", "kill-steps", "--undo"], &proofs);
 }
 

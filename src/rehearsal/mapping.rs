@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use crate::answers::{
-    Answers, Cib, Create, Fencing, FencingMethod, Hypervisor, HypervisorKind, Image, InitialSync, LabHypervisor,
-    Layout, NodeAnswers, Packages, Reach, Start, Storage, SyncRate, Vm, VmSource,
+    Answers, Bmc, Cib, Create, Fencing, FencingMethod, Hypervisor, HypervisorKind, Image, InitialSync, LabHypervisor,
+    Layout, NodeAnswers, Packages, Reach, Secret, Start, Storage, SyncRate, Vm, VmSource,
 };
 
 /// Cluster addresses of the machines.
@@ -27,6 +27,8 @@ pub struct Ground {
     pub xen: bool,
     /// How their Xen differs from one on metal.
     pub hypervisor: LabHypervisor,
+    /// Their BMCs, if they have any.
+    pub bmcs: Option<[Bmc; 2]>,
 }
 
 /// What is rehearsed when the user has no answers yet: the tutorial's pair with two VMs.
@@ -67,7 +69,11 @@ pub fn tutorial() -> Answers {
         },
         hypervisor: Hypervisor { kind: HypervisorKind::Xen, dom0_memory_mib: 1024, lab: LabHypervisor::default() },
         packages: Packages { mirror: None },
-        fencing: Fencing { method: FencingMethod::Ssh, accept_unsafe_ssh: true, skip_proof: false },
+        fencing: Fencing {
+            method: FencingMethod::Ipmi { nodes: Box::new(placeholders()) },
+            accept_unsafe_ssh: false,
+            skip_proof: false,
+        },
         cib: Cib { stickiness: "INFINITY".to_owned(), failure_stickiness: "-500".to_owned() },
         vms: vec![vm("vm01", "node1")],
     }
@@ -109,15 +115,34 @@ pub fn onto(mut answers: Answers, ground: &Ground) -> (Answers, Vec<String>) {
     }
     answers.hypervisor.lab = ground.hypervisor;
     answers.hypervisor.dom0_memory_mib = 1024;
-    if !matches!(answers.fencing.method, FencingMethod::Ssh) {
-        change("fencing.method".to_owned(), answers.fencing.method.name().to_owned(), "ssh");
-        answers.fencing.method = FencingMethod::Ssh;
-    }
-    answers.fencing.accept_unsafe_ssh = true;
+    fencing(&mut answers.fencing, ground, &mut change);
     for vm in &mut answers.vms {
         smaller(vm, &mut change);
     }
     (answers, lines)
+}
+
+/// BMCs that are not there yet: their addresses are known once the machines are made.
+pub fn placeholders() -> [Bmc; 2] {
+    let bmc = |address: &str| Bmc { address: address.to_owned(), user: "hapair".to_owned(), password: Secret::new("") };
+    [bmc("the machine's BMC"), bmc("the machine's BMC")]
+}
+
+/// `ssh` stays what it is. All else becomes the machines' own BMCs, since they have no power strip and no third disk.
+fn fencing(fencing: &mut Fencing, ground: &Ground, change: &mut dyn FnMut(String, String, &str)) {
+    let from = fencing.method.name().to_owned();
+    fencing.method = match (&fencing.method, &ground.bmcs) {
+        (FencingMethod::Ssh, _) | (_, None) => FencingMethod::Ssh,
+        (FencingMethod::Ipmi { nodes }, Some(bmcs)) => {
+            for (index, (asked, own)) in nodes.iter().zip(bmcs).enumerate() {
+                change(format!("fencing, BMC of nodes[{index}]"), asked.address.clone(), &own.address);
+            }
+            FencingMethod::Ipmi { nodes: Box::new(bmcs.clone()) }
+        }
+        (_, Some(bmcs)) => FencingMethod::Ipmi { nodes: Box::new(bmcs.clone()) },
+    };
+    fencing.accept_unsafe_ssh = fencing.method.uses_ssh();
+    change("fencing.method".to_owned(), from, fencing.method.name());
 }
 
 fn smaller(vm: &mut Vm, change: &mut dyn FnMut(String, String, &str)) {
@@ -158,12 +183,42 @@ fn smaller(vm: &mut Vm, change: &mut dyn FnMut(String, String, &str)) {
 mod tests {
     use super::*;
 
+    fn ground(bmcs: Option<[Bmc; 2]>) -> Ground {
+        Ground { device: "/dev/ubdb3".to_owned(), xen: false, hypervisor: LabHypervisor::default(), bmcs }
+    }
+
+    #[test]
+    fn ipmi_stays_ipmi_where_the_machines_have_bmcs_and_ssh_stays_ssh() {
+        let bmcs = ["198.18.77.101", "198.18.77.102"].map(|address| Bmc {
+            address: address.to_owned(),
+            user: "hapair".to_owned(),
+            password: Secret::new("0123456789abcdef"),
+        });
+        let ground = ground(Some(bmcs));
+        let method = |asked: FencingMethod| {
+            let fencing = Fencing { method: asked, accept_unsafe_ssh: false, skip_proof: false };
+            let (mapped, lines) = onto(Answers { fencing, ..tutorial() }, &ground);
+            assert!(mapped.refusals(true).is_empty());
+            (mapped.fencing.method, lines.join("\n"))
+        };
+        let FencingMethod::Ipmi { nodes } = method(tutorial().fencing.method).0 else { panic!("not ipmi") };
+        assert_eq!((nodes[1].address.as_str(), nodes[1].password.reveal()), ("198.18.77.102", "0123456789abcdef"));
+        let sbd = FencingMethod::Sbd { devices: vec!["/dev/sdz".to_owned()], watchdog: "/dev/watchdog".to_owned() };
+        let (mapped, lines) = method(sbd);
+        assert_eq!(mapped.name(), "ipmi");
+        assert!(lines.contains("fencing.method: sbd becomes ipmi"), "{lines}");
+        assert_eq!(method(FencingMethod::Ssh).0.name(), "ssh");
+        let none = onto(tutorial(), &self::ground(None));
+        assert_eq!(none.0.fencing.method.name(), "ssh");
+        assert!(none.1.contains(&"fencing.method: ipmi becomes ssh".to_owned()), "{:?}", none.1);
+    }
+
     #[test]
     fn names_and_vms_stay_and_every_change_is_told() {
         let mut answers = tutorial();
         answers.nodes[0].name = "alpha".to_owned();
         answers.nodes[0].address = Ipv4Addr::new(192, 0, 2, 1);
-        let ground = Ground { device: "/dev/ubdb3".to_owned(), xen: false, hypervisor: LabHypervisor::default() };
+        let ground = ground(None);
         let (mapped, lines) = onto(answers, &ground);
         assert_eq!(mapped.nodes[0].name, "alpha");
         assert_eq!(mapped.nodes[0].address, CLUSTER[0]);

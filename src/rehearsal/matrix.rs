@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::lab::Machine;
+use super::lab::{Lab, Machine};
 use super::proof::Stage;
 use super::until_up;
 use super::wait::{Interrupted, Wait};
-use crate::answers::Reach;
+use crate::answers::{Bmc, Reach, Secret};
 use crate::cli::Harm;
 use crate::command::{print, say};
 use crate::exit;
@@ -43,11 +43,33 @@ pub struct Ground {
     pub state_dir: PathBuf,
     /// Path of the backing device.
     pub device: String,
+    /// The machines' BMCs, if they have any.
+    pub bmcs: Option<[Access; 2]>,
+}
+
+/// A BMC with its password as it is: this file lives as long as the rehearsal, among its other secrets.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Access {
+    address: String,
+    user: String,
+    password: String,
+}
+
+impl From<Bmc> for Access {
+    fn from(bmc: Bmc) -> Self {
+        Self { address: bmc.address, user: bmc.user, password: bmc.password.reveal().to_owned() }
+    }
+}
+
+impl From<Access> for Bmc {
+    fn from(access: Access) -> Self {
+        Self { address: access.address, user: access.user, password: Secret::new(access.password) }
+    }
 }
 
 impl Ground {
     /// Those of a rehearsal, written beside its state.
-    fn write(setup: &Setup, device: String) -> Result<PathBuf> {
+    fn write(setup: &Setup, lab: &dyn Lab) -> Result<PathBuf> {
         let [first, second] = &setup.answers.nodes;
         let login = |reach: &Reach| match reach {
             Reach::Ssh { host, port, .. } => Ok((host.clone(), *port)),
@@ -57,7 +79,8 @@ impl Ground {
             logins: [login(&first.ssh)?, login(&second.ssh)?],
             key: setup.places.identity.clone().context("the machines' key")?,
             state_dir: setup.places.state_dir.clone().context("the rehearsal's state folder")?,
-            device,
+            device: lab.data_device(),
+            bmcs: lab.bmcs().map(|bmcs| bmcs.map(Into::into)),
         };
         let path = ground.state_dir.join("ground.json");
         std::fs::write(&path, serde_json::to_vec(&ground)?).with_context(|| format!("writing {}", path.display()))?;
@@ -119,7 +142,7 @@ impl Watch {
 /// # Errors
 /// When a run ends in another way than by the harm that was done to it.
 pub fn install(stage: &mut Stage<'_>, harm: Harm) -> Result<()> {
-    let ground = Ground::write(stage.setup, stage.lab.data_device())?;
+    let ground = Ground::write(stage.setup, stage.lab)?;
     let mut watch = Watch { path: stage.setup.state.join("journal.jsonl"), offset: 0 };
     let mut done: BTreeSet<String> = BTreeSet::new();
     let mut table = String::new();

@@ -12,6 +12,7 @@ use crate::cancel::Cancel;
 use crate::cluster::{CRM_MON, ClusterView};
 use crate::command::{print, say};
 use crate::drbd;
+use crate::fencing;
 use crate::node::{At, Cmd, Pair};
 use crate::setup::Setup;
 
@@ -43,6 +44,7 @@ pub fn all(stage: &mut Stage<'_>, times: &mut Times) -> Result<()> {
     mirrored(stage.pair)?;
     shared(stage.setup, stage.pair)?;
     clustered(stage.setup, stage.pair)?;
+    fenced(stage)?;
     times.add("proof: mirror, mount, cluster", began);
     if let Some(vm) = stage.setup.answers.vms.first() {
         let began = Instant::now();
@@ -127,6 +129,32 @@ fn clustered(setup: &Setup, pair: &Pair) -> Result<()> {
     let text = ask(pair, At::First, &Cmd::read(["crm_mon", "-1", "-n"]))?;
     let seen: Vec<String> = text.lines().filter(|line| line.contains('*')).map(|line| line.trim().to_owned()).collect();
     proven("the cluster is online, with quorum and with fencing", &seen)
+}
+
+/// Both nodes have noted that each was switched off by the other; its BMC, if it has one, says so too.
+fn fenced(stage: &Stage<'_>) -> Result<()> {
+    let kept = At::BOTH.map(|at| {
+        let node = stage.pair.at(at);
+        node.exec(&fencing::look()).map(|output| fencing::parse(&output)).with_context(|| node.name.clone())
+    });
+    let [first, second] = kept;
+    let (first, second) = (first?, second?);
+    let mut seen = Vec::new();
+    for machine in Machine::BOTH {
+        let name = &stage.setup.answers.nodes[machine.index()].name;
+        let Some(proof) = first.proofs.get(name).filter(|proof| second.proofs.get(name) == Some(proof)) else {
+            bail!("the nodes have not noted that {name} was switched off: {:?}, {:?}", first.proofs, second.proofs);
+        };
+        seen.push(proof.words());
+        let switched = stage.lab.switched(machine);
+        if proof.method == "ipmi" {
+            if !switched.iter().any(|what| what == "set reset 1" || what == "set power 0") {
+                bail!("the BMC of {name} was not told to switch it off: {switched:?}");
+            }
+            seen.push(format!("the BMC of {name} was told: {}", switched.join(", ")));
+        }
+    }
+    proven("each node was really switched off by the other one, and came back as it was", &seen)
 }
 
 fn missing(setup: &Setup, view: &ClusterView) -> Vec<String> {

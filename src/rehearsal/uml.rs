@@ -1,6 +1,7 @@
 //! The lab with User-Mode Linux: each machine is a Linux kernel that runs as an ordinary process. No hypervisor, no
 //! emulation, no root. Only Xen is missing.
 
+mod chassis;
 mod image;
 mod namespace;
 mod network;
@@ -11,6 +12,7 @@ mod tools;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -18,12 +20,14 @@ use anyhow::{Context, Result, bail};
 pub use self::namespace::{enter_namespace, entrance, inside};
 pub use self::tools::{TOOLS, TOOLS_WITHOUT_ROOT, missing};
 
+use self::chassis::Chassis;
 use self::image::{Base, Disks, path_of};
 use self::network::{Bridge, Network};
-use self::process::Process;
 use self::pulse::Pulse;
+use super::bmc::{self, Bmc, Chassis as _};
 use super::lab::{Lab, Link, Login, Machine, Wish};
 use super::{cache, command};
+use crate::answers;
 
 /// Memory of a machine: the whole cluster stack takes about 270 MiB.
 const MEMORY_MIB: u64 = 768;
@@ -34,12 +38,12 @@ pub struct Uml {
     folder: PathBuf,
     scratch: PathBuf,
     network: Network,
-    disks: [Disks; 2],
-    /// Opened folders that the machines mount; kept open because the machines know them by our file numbers.
-    seeds: [File; 2],
-    packages: File,
-    processes: [Option<Process>; 2],
-    consoles: [PathBuf; 2],
+    // In this order: a BMC must not switch on what is being ended.
+    bmcs: [Bmc; 2],
+    machines: [Arc<Chassis>; 2],
+    /// Disks, and opened folders that the machines mount; kept open because the machines know them by our file numbers.
+    _files: [(Disks, File); 2],
+    _packages: File,
     /// Only to be there as long as the machines are.
     _pulse: Pulse,
 }
@@ -89,19 +93,28 @@ pub fn new(wish: &Wish, say: &dyn Fn(&str)) -> Result<Uml> {
         image::seed(&seed, wish, machine, &network, &authorized, &host_key)?;
         Ok((Disks::new(&image, wish, &folder)?, open(&seed)?))
     };
-    let ((first_disks, first_seed), (second_disks, second_seed)) = (make(Machine::First)?, make(Machine::Second)?);
+    let files = [make(Machine::First)?, make(Machine::Second)?];
+    let packages = open(&packages)?;
     fs::write(folder.join("known_hosts"), known_hosts).context("write the machines' host keys")?;
+    let machines = Machine::BOTH.map(|machine| {
+        let (disks, seed) = &files[machine.index()];
+        let console = folder.join(format!("console-{}.log", machine.index() + 1));
+        Arc::new(Chassis::new(kernel_arguments(machine, disks, seed, &packages), folder.clone(), console))
+    });
+    let bmc = |machine: Machine| {
+        let (number, chassis) = (machine.index() + 1, Arc::clone(&machines[machine.index()]));
+        Bmc::start(&folder.join(format!("bmc-{number}")), &network.bmc(machine), bmc::PORT, chassis)
+    };
     let addresses = Machine::BOTH.map(|machine| network.address(Bridge::Management, machine));
     Ok(Uml {
         _pulse: Pulse::start(addresses.to_vec())?,
-        consoles: Machine::BOTH.map(|machine| folder.join(format!("console-{}.log", machine.index() + 1))),
-        folder,
+        bmcs: [bmc(Machine::First)?, bmc(Machine::Second)?],
+        machines,
         scratch: wish.scratch.clone(),
+        _files: files,
+        _packages: packages,
         network,
-        disks: [first_disks, second_disks],
-        seeds: [first_seed, second_seed],
-        packages: open(&packages)?,
-        processes: [None, None],
+        folder,
     })
 }
 
@@ -118,34 +131,32 @@ fn open(path: &Path) -> Result<File> {
     File::open(path).with_context(|| format!("open {}", path.display()))
 }
 
-impl Uml {
-    fn kernel_arguments(&self, machine: Machine) -> Vec<String> {
-        let index = machine.index();
-        let mut arguments = vec![
-            format!("mem={MEMORY_MIB}M"),
-            format!("umid=node{}", index + 1),
-            // `t`: no discards. They are made in pieces of 32 KiB, one after the other: mkfs.ocfs2 would take minutes for them, and
-            // DRBD would lose its peer meanwhile.
-            format!("ubdat={}", self.disks[index].root()),
-            format!("ubdbt={}", self.disks[index].data()),
-            "root=/dev/ubda".to_owned(),
-            "rw".to_owned(),
-            "con=null".to_owned(),
-            "con0=null,fd:1".to_owned(),
-            "init=/sbin/hapair-init".to_owned(),
-            format!("hapair_seed={}", path_of(&self.seeds[index])),
-            format!("hapair_packages={}", path_of(&self.packages)),
-        ];
-        for (number, bridge) in Bridge::ALL.into_iter().enumerate() {
-            // The same hardware address after each start: the other side remembers it.
-            let plug = bridge.plug(machine);
-            arguments.push(format!(
-                "vec{number}:transport=raw,ifname={plug},depth=64,gro=1,mac=02:68:61:70:{number:02x}:{:02x}",
-                index + 1
-            ));
-        }
-        arguments
+fn kernel_arguments(machine: Machine, disks: &Disks, seed: &File, packages: &File) -> Vec<String> {
+    let index = machine.index();
+    let mut arguments = vec![
+        format!("mem={MEMORY_MIB}M"),
+        format!("umid=node{}", index + 1),
+        // `t`: no discards. They are made in pieces of 32 KiB, one after the other: mkfs.ocfs2 would take minutes for them, and
+        // DRBD would lose its peer meanwhile.
+        format!("ubdat={}", disks.root()),
+        format!("ubdbt={}", disks.data()),
+        "root=/dev/ubda".to_owned(),
+        "rw".to_owned(),
+        "con=null".to_owned(),
+        "con0=null,fd:1".to_owned(),
+        "init=/sbin/hapair-init".to_owned(),
+        format!("hapair_seed={}", path_of(seed)),
+        format!("hapair_packages={}", path_of(packages)),
+    ];
+    for (number, bridge) in Bridge::ALL.into_iter().enumerate() {
+        // The same hardware address after each start: the other side remembers it.
+        let plug = bridge.plug(machine);
+        arguments.push(format!(
+            "vec{number}:transport=raw,ifname={plug},depth=64,gro=1,mac=02:68:61:70:{number:02x}:{:02x}",
+            index + 1
+        ));
     }
+    arguments
 }
 
 impl Lab for Uml {
@@ -158,6 +169,7 @@ impl Lab for Uml {
             "There is no Xen in these machines: User-Mode Linux can't start a hypervisor.".to_owned(),
             "Their kernel is Debian's package user-mode-linux of this host, not the release's own kernel, and they have no boot loader.".to_owned(),
             "Starting a process takes about twenty times as long as on metal; times are no measure of a real pair.".to_owned(),
+            "The BMCs are Debian's ipmi_sim: the protocol and the switching are real, and each order takes about ten seconds, because it does not tell its cipher suites.".to_owned(),
             "A cut power line loses only what the machine itself hadn't written: no disk cache is lost with it.".to_owned(),
         ]
     }
@@ -167,27 +179,31 @@ impl Lab for Uml {
     }
 
     fn power_on(&mut self, machine: Machine) -> Result<()> {
-        if self.is_on(machine) {
-            return Ok(());
-        }
-        let process = Process::start(&self.kernel_arguments(machine), &self.folder, self.console(machine))?;
-        self.processes[machine.index()] = Some(process);
-        Ok(())
+        self.machines[machine.index()].power_on()
     }
 
     fn power_off(&mut self, machine: Machine) -> Result<()> {
-        match self.processes[machine.index()].take() {
-            Some(mut process) => process.end(),
-            None => Ok(()),
-        }
+        self.machines[machine.index()].power_off()
     }
 
     fn is_on(&mut self, machine: Machine) -> bool {
-        self.processes[machine.index()].as_mut().is_some_and(Process::is_running)
+        self.machines[machine.index()].is_on()
     }
 
     fn console(&self, machine: Machine) -> &Path {
-        &self.consoles[machine.index()]
+        &self.machines[machine.index()].console
+    }
+
+    fn bmcs(&self) -> Option<[answers::Bmc; 2]> {
+        Some(self.bmcs.each_ref().map(|bmc| bmc.access().clone()))
+    }
+
+    fn set_bmc(&mut self, machine: Machine, up: bool) -> Result<()> {
+        self.bmcs[machine.index()].set(up)
+    }
+
+    fn switched(&self, machine: Machine) -> Vec<String> {
+        self.bmcs[machine.index()].done()
     }
 
     fn set_link(&mut self, link: Link, up: bool) -> Result<()> {
@@ -208,6 +224,9 @@ impl Lab for Uml {
     }
 
     fn gone(&mut self) -> Result<()> {
+        for bmc in &mut self.bmcs {
+            bmc.set(false)?;
+        }
         for machine in Machine::BOTH {
             self.power_off(machine)?;
         }

@@ -1,5 +1,5 @@
 //! The wires between the machines: three bridges in the lab's own network namespace. Two are the links of the pair, the
-//! third is for hapair's own logins, so that cutting a link never cuts the one who watches.
+//! third is for hapair's own logins and for the BMCs, so that cutting a link never cuts the one who watches.
 
 use std::fmt::Write as _;
 
@@ -84,8 +84,16 @@ impl Network {
             }
         }
         writeln!(batch, "addr add {}.254/24 dev {}", network.management, Bridge::Management.name())?;
+        for machine in Machine::BOTH {
+            writeln!(batch, "addr add {}/24 dev {}", network.bmc(machine), Bridge::Management.name())?;
+        }
         ip("lay the wires between the machines", &batch)?;
         Ok(network)
+    }
+
+    /// Address of a machine's BMC: on the third bridge, so that it answers while the pair's own links are cut.
+    pub(super) fn bmc(&self, machine: Machine) -> String {
+        format!("{}.{}", self.management, machine.index() + 101)
     }
 
     /// A machine's address on a bridge.

@@ -12,6 +12,8 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("depmod", "kmod"),
     ("sfdisk", "fdisk"),
     ("ip", "iproute2"),
+    ("ipmi_sim", "openipmi"),
+    ("perl", "perl-base"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
     ("unshare", "util-linux"),

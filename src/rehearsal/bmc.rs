@@ -1,0 +1,254 @@
+//! A BMC for each machine of a rehearsal: `ipmi_sim` of Debian's package openipmi, which speaks IPMI 2.0 over LAN as a
+//! real one does. What it is told to switch is switched: its chassis control asks this process, which cuts the machine's
+//! power or gives it back in the same way as the proofs do.
+
+// It runs on this host and never on a node, so there is no transport for it to go through.
+#![allow(clippy::disallowed_methods)]
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::Shutdown;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::answers::{self, Secret};
+use crate::random;
+
+/// UDP port of IPMI over LAN (RMCP).
+pub const PORT: u16 = 623;
+
+/// The program.
+pub const PROGRAM: &str = "ipmi_sim";
+
+/// User at each BMC.
+const USER: &str = "hapair";
+
+/// How long a machine stays without power in a reset. The BMC answers before that: ipmitool asks again after a second, and
+/// would reset the machine twice.
+const DARK: Duration = Duration::from_secs(1);
+
+/// What ipmi_sim starts: `get power`, `set power 0`, `set reset 1`... It hands the words on and prints the answer.
+const CONTROL: &str = include_str!("bmc/control.pl");
+
+/// Its management controller: what `mc info` says.
+const CONTROLLER: &str = "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nmc_enable 0x20\n";
+
+/// What a BMC switches.
+pub trait Chassis: Send + Sync {
+    /// Whether the machine has power and runs.
+    fn is_on(&self) -> bool;
+
+    /// Gives it power; nothing when it has.
+    ///
+    /// # Errors
+    /// When the machine can't be started.
+    fn power_on(&self) -> Result<()>;
+
+    /// Cuts its power: nothing that it had not written is written any more.
+    ///
+    /// # Errors
+    /// When the machine can't be ended.
+    fn power_off(&self) -> Result<()>;
+}
+
+/// A BMC.
+#[derive(Debug)]
+pub struct Bmc {
+    folder: PathBuf,
+    open: fs::File,
+    access: answers::Bmc,
+    process: Option<Child>,
+    done: Arc<Mutex<Vec<String>>>,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Bmc {
+    /// Starts a BMC that answers at `address` (and `port`, which is [`PORT`] for all but tests) and switches `chassis`.
+    /// `folder` is its own, and best in memory: the password is kept there. User and password are made here.
+    ///
+    /// # Errors
+    /// When ipmi_sim is not there or can't be started, or the folder can't be written.
+    pub fn start(folder: &Path, address: &str, port: u16, chassis: Arc<dyn Chassis>) -> Result<Bmc> {
+        fs::create_dir_all(folder.join("state")).with_context(|| format!("create {}", folder.display()))?;
+        fs::set_permissions(folder, Permissions::from_mode(0o700))
+            .with_context(|| format!("protect {}", folder.display()))?;
+        // ipmi_sim takes 16 characters at most.
+        let password = random::hex::<8>().context("make up a BMC's password")?;
+        let open = fs::File::open(folder).with_context(|| format!("open {}", folder.display()))?;
+        let listener = UnixListener::bind(socket(&open)).with_context(|| format!("listen in {}", folder.display()))?;
+        let files = [
+            ("lan.conf", settings(address, port, &password, &random::hex::<16>()?)),
+            ("controller.emu", CONTROLLER.to_owned()),
+            ("control.pl", CONTROL.to_owned()),
+        ];
+        for (name, text) in files {
+            let path = folder.join(name);
+            fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        }
+        let (done, ended) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (log, flag) = (Arc::clone(&done), Arc::clone(&ended));
+        let thread = thread::Builder::new()
+            .name("bmc".to_owned())
+            .spawn(move || serve(&listener, &chassis, &log, &flag))
+            .context("start a thread for a BMC")?;
+        let mut bmc = Bmc {
+            folder: folder.to_owned(),
+            open,
+            access: answers::Bmc {
+                address: address.to_owned(),
+                user: USER.to_owned(),
+                password: Secret::new(password.as_str()),
+            },
+            process: None,
+            done,
+            ended,
+            thread: Some(thread),
+        };
+        bmc.set(true)?;
+        Ok(bmc)
+    }
+
+    /// Where it answers, and to whom.
+    pub fn access(&self) -> &answers::Bmc {
+        &self.access
+    }
+
+    /// What it was told to switch, in order: `set power 0`, `set reset 1`.
+    pub fn done(&self) -> Vec<String> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Pulls the BMC's own plug, so that it answers nobody, or puts it in again.
+    ///
+    /// # Errors
+    /// When its process can't be started or ended.
+    pub fn set(&mut self, up: bool) -> Result<()> {
+        if !up {
+            if let Some(mut process) = self.process.take() {
+                process.kill().context("end a BMC")?;
+                process.wait().context("wait for a BMC's end")?;
+            }
+            return Ok(());
+        }
+        if self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None))) {
+            return Ok(());
+        }
+        let log =
+            fs::File::options().create(true).append(true).open(self.folder.join("log")).context("open a BMC's log")?;
+        let errors = log.try_clone().context("open a BMC's log twice")?;
+        // Words without its folder's name: ipmi_sim hands them to a shell.
+        let child = Command::new(PROGRAM)
+            .args(["-c", "lan.conf", "-f", "controller.emu", "-s", "state", "-n"])
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("start a BMC with `{PROGRAM}`; is the package openipmi installed?"))?;
+        self.process = Some(child);
+        Ok(())
+    }
+}
+
+impl Drop for Bmc {
+    fn drop(&mut self) {
+        // Nobody is left to hear about a failure.
+        let _ = self.set(false);
+        self.ended.store(true, Ordering::Relaxed);
+        // Wakes the thread, which waits for somebody.
+        drop(UnixStream::connect(socket(&self.open)));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Where its chassis control finds this process. A socket's name has room for 107 bytes, a folder's may be longer.
+fn socket(folder: &fs::File) -> String {
+    format!("/proc/self/fd/{}/control.sock", folder.as_raw_fd())
+}
+
+/// Its `lan.conf` (ipmi_lan(5); `chassis_control` and the GUID, without which it speaks no IPMI 2.0, as in ipmi_sim's own
+/// example).
+fn settings(address: &str, port: u16, password: &str, guid: &str) -> String {
+    format!(
+        "name \"bmc\"\nset_working_mc 0x20\nstartlan 1\n  addr {address} {port}\n  priv_limit admin\n  \
+         allowed_auths_admin md5\n  guid {guid}\nendlan\nchassis_control \"perl control.pl\"\n\
+         user 2 true \"{USER}\" \"{password}\" admin 10 md5\n"
+    )
+}
+
+fn serve(listener: &UnixListener, chassis: &Arc<dyn Chassis>, done: &Mutex<Vec<String>>, ended: &Arc<AtomicBool>) {
+    for stream in listener.incoming() {
+        if ended.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(mut stream) = stream else { continue };
+        let mut line = String::new();
+        if BufReader::new(&stream).read_line(&mut line).is_err() {
+            continue;
+        }
+        let answer = match obey(line.trim(), chassis, done, ended) {
+            Ok(text) => format!("ok\n{text}"),
+            Err(error) => format!("failed\n{error:#}\n"),
+        };
+        // Who asked may be gone: then nobody wants the answer.
+        let _ = stream.write_all(answer.as_bytes());
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// `get NAME...` or `set NAME VALUE ...`, as ipmi_sim's chassis control has it.
+fn obey(line: &str, chassis: &Arc<dyn Chassis>, done: &Mutex<Vec<String>>, ended: &Arc<AtomicBool>) -> Result<String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let note = |what: &str| done.lock().unwrap_or_else(PoisonError::into_inner).push(what.to_owned());
+    match words.as_slice() {
+        ["get", names @ ..] => Ok(names
+            .iter()
+            .map(|name| match *name {
+                "power" => format!("power:{}\n", u8::from(chassis.is_on())),
+                other => format!("{other}:default\n"),
+            })
+            .collect()),
+        ["set", pairs @ ..] => {
+            for pair in pairs.chunks(2) {
+                match pair {
+                    ["power", "0"] => chassis.power_off()?,
+                    ["power", "1"] => chassis.power_on()?,
+                    // A reset of a machine that is off does nothing (IPMI 2.0, 28.3).
+                    ["reset", "1"] if chassis.is_on() => {
+                        chassis.power_off()?;
+                        let (chassis, ended) = (Arc::clone(chassis), Arc::clone(ended));
+                        thread::spawn(move || {
+                            thread::sleep(DARK);
+                            if !ended.load(Ordering::Relaxed) {
+                                // Whoever waits for the machine sees that it is off.
+                                let _ = chassis.power_on();
+                            }
+                        });
+                    }
+                    ["reset", _] => continue,
+                    other => anyhow::bail!("this BMC can't do {}", other.join(" ")),
+                }
+                note(&format!("set {}", pair.join(" ")));
+            }
+            Ok(String::new())
+        }
+        _ => anyhow::bail!("not understood: {line}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
