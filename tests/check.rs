@@ -236,6 +236,7 @@ fn broken() -> [(Says, u64); 2] {
         blocks(6_291_456),
         lines("/boot/grub/grub.cfg", GRUB),
         lines("bmc:*)", "bmc:192.0.2.11 yes\n"),
+        lines("IPMI_PASSWORD", "password\n"),
         lines(
             "# Whether the packages",
             "missing drbd-utils\nfetch Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Could not connect to deb.debian.org:80\nlists fresh\ncandidate drbd-utils 9.22.0-1\n",
