@@ -262,6 +262,9 @@ pub struct Fencing {
     pub method: FencingMethod,
     /// The user accepts `ssh` outside a rehearsal.
     pub accept_unsafe_ssh: bool,
+    /// The user accepts a watchdog that the kernel itself makes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub accept_unsafe_softdog: bool,
     /// No proof is wanted; from the command line, no answers file can set it.
     #[serde(skip)]
     pub skip_proof: bool,
@@ -308,6 +311,15 @@ impl FencingMethod {
             FencingMethod::Agent { .. } => "agent",
             FencingMethod::Levels { .. } => "levels",
             FencingMethod::Ssh => "ssh",
+        }
+    }
+
+    /// Whether a watchdog and a shared disk take part.
+    pub fn uses_sbd(&self) -> bool {
+        match self {
+            FencingMethod::Sbd { .. } => true,
+            FencingMethod::Levels { methods } => methods.iter().any(FencingMethod::uses_sbd),
+            _ => false,
         }
     }
 

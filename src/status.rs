@@ -137,9 +137,13 @@ fn fencing(answers: &Answers, view: Option<&ClusterView>, proved: Vec<Proved>) -
         devices: devices.unwrap_or_default(),
         history: history.unwrap_or_default(),
         proved,
-        warning: method.uses_ssh().then(|| {
-            "fencing is by SSH, which can't switch off a node that is dead, hung or unplugged: then nothing is taken over before a person confirms it".to_owned()
-        }),
+        warning: if method.uses_ssh() {
+            Some("fencing is by SSH, which can't switch off a node that is dead, hung or unplugged: then nothing is taken over before a person confirms it".to_owned())
+        } else if answers.fencing.accept_unsafe_softdog && method.uses_sbd() {
+            Some("the watchdog may be softdog, as the answers accept: a node whose kernel hangs does not switch itself off".to_owned())
+        } else {
+            None
+        },
     }
 }
 

@@ -49,6 +49,18 @@ impl FencingShot {
         self.case()?.look(seen)
     }
 
+    fn mixed_up(&self, what: String) -> State {
+        Refusal::state(
+            RefusalKind::Failed,
+            what,
+            format!(
+                "give {} and {} each the address of its own BMC (or outlet) in `fencing` of the answers file; look at \
+                 `ipmitool -H ADDRESS ... mc guid` and `dmidecode -s system-uuid`, or at the BMC's own page",
+                self.nodes[0], self.nodes[1]
+            ),
+        )
+    }
+
     fn by(&self) -> &str {
         self.nodes.iter().find(|name| **name != self.victim).map_or("its peer", String::as_str)
     }
@@ -74,20 +86,17 @@ impl Act for FencingShot {
     fn judge(&self, _at: At, seen: &Seen<'_>) -> State {
         let look = match self.looked(seen) {
             Ok(look) => look,
-            Err(state) => return state,
+            Err(state) => {
+                return match self.case().ok().and_then(|case| case.wrong(seen)) {
+                    Some(what) if self.skip != "true" => self.mixed_up(what),
+                    _ => state,
+                };
+            }
         };
         match look.stage() {
             Stage::Proved | Stage::Skipped | Stage::Back => State::Satisfied,
             _ if self.skip == "true" => State::Satisfied,
-            Stage::Wrong(what) => Refusal::state(
-                RefusalKind::Failed,
-                what,
-                format!(
-                    "give {} and {} each the address of its own BMC (or outlet) in `fencing` of the answers file; look at \
-                     `ipmitool -H ADDRESS ... mc guid` and `dmidecode -s system-uuid`, or at the BMC's own page",
-                    self.nodes[0], self.nodes[1]
-                ),
-            ),
+            Stage::Wrong(what) => self.mixed_up(what),
             Stage::Returning(missing) => waiting(
                 format!("{} was switched off; wait until all is as before: {}", self.victim, missing.join("; ")),
                 &missing,

@@ -205,7 +205,7 @@ pub static FIELDS: &[Field] = &[
         "fencing.accept_unsafe",
         &form::ACCEPT,
         Optional,
-        "`ssh` accepts that fencing by ssh is no fencing; without it the method is refused outside a rehearsal.",
+        "`ssh` accepts that fencing by ssh is no fencing; without it the method is refused outside a rehearsal. `softdog` accepts, for `sbd`, a watchdog that is part of the kernel: it does not bite when the kernel itself hangs.",
     ),
     field(
         "fencing.<node>",

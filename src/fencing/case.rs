@@ -77,6 +77,35 @@ impl Case {
         &self.nodes[self.victim.peer().index()]
     }
 
+    /// Something else was switched off, told before the cluster runs again: the node that ordered it was booted anew.
+    pub fn wrong(&self, seen: &Seen<'_>) -> Option<String> {
+        let kept = At::BOTH.map(|at| parse(seen.get(at, 0)));
+        let attempt = kept.iter().find_map(|kept| kept.attempts.get(self.name()))?;
+        self.mixed_up(&kept, attempt)
+    }
+
+    fn mixed_up(&self, kept: &[Kept; 2], attempt: &Fields) -> Option<String> {
+        let boot = |at: At| kept[at.index()].boot.as_str();
+        let field = |key: &str| attempt.get(key).map_or("", String::as_str);
+        let (name, shooter) = (self.name(), self.by());
+        let now = boot(self.victim.peer());
+        if now.is_empty() || now == field("own-boot") {
+            return None;
+        }
+        Some(if boot(self.victim) == field("old-boot") {
+            format!(
+                "the fencing device of {name} switches {shooter} off: {shooter} ordered that {name} be switched off, and was \
+                 rebooted itself (boot id {} became {now}), while {name} ran on",
+                field("own-boot")
+            )
+        } else {
+            format!(
+                "{shooter} ordered that {name} be switched off, and both were rebooted: the two fencing devices are mixed up, \
+                 or {shooter} was switched off by something else meanwhile"
+            )
+        })
+    }
+
     /// The reads of each node; [`Case::look`] wants them from number 0 on.
     pub fn reads(&self) -> Vec<Cmd> {
         vec![
@@ -182,25 +211,15 @@ impl Look {
             return Stage::Skipped;
         }
         let Some(attempt) = self.attempt() else { return Stage::Open };
-        let (victim, by) = (self.case.victim.index(), self.case.victim.peer().index());
         let field = |key: &str| attempt.get(key).map_or("", String::as_str);
-        let (own_same, other_same) =
-            (self.kept[by].boot == field("own-boot"), self.kept[victim].boot == field("old-boot"));
-        let (name, shooter) = (self.case.name(), self.case.by());
-        match (own_same, other_same) {
-            (false, true) => Stage::Wrong(format!(
-                "the fencing device of {name} switches {shooter} off: {shooter} ordered that {name} be switched off, and was \
-                 rebooted itself (boot id {} became {}), while {name} ran on",
-                field("own-boot"),
-                self.kept[by].boot
-            )),
-            (false, false) => Stage::Wrong(format!(
-                "{shooter} ordered that {name} be switched off, and both were rebooted: the two fencing devices may be \
-                 mixed up, or {shooter} was switched off by something else meanwhile"
-            )),
-            (true, true) => Stage::Open,
-            (true, false) if self.fenced.is_empty() || self.fenced == field("fenced-before") => Stage::Open,
-            (true, false) => {
+        let other_same = self.kept[self.case.victim.index()].boot == field("old-boot");
+        if let Some(what) = self.case.mixed_up(&self.kept, attempt) {
+            return Stage::Wrong(what);
+        }
+        match other_same {
+            true => Stage::Open,
+            false if self.fenced.is_empty() || self.fenced == field("fenced-before") => Stage::Open,
+            false => {
                 let missing = self.missing(attempt);
                 if missing.is_empty() { Stage::Back } else { Stage::Returning(missing) }
             }

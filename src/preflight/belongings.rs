@@ -130,6 +130,17 @@ pub(super) fn fencing(e: &Evidence<'_>, found: &mut Vec<Finding>) {
             if *answers {
                 continue;
             }
+            if kind == "hard" {
+                if !e.rehearsal && !e.answers.fencing.accept_unsafe_softdog {
+                    found.push(Finding::error(
+                        "fencing-softdog",
+                        Some(e.name(at)),
+                        format!("the watchdog {place} is softdog, a timer of the kernel itself"),
+                        "load the driver of the mainboard's watchdog (iTCO_wdt, sp5100_tco, ipmi_watchdog...) and unload softdog; or accept it with `accept_unsafe: softdog` under `fencing`",
+                    ));
+                }
+                continue;
+            }
             let peer = e.name(at.peer());
             let (what, next) = match kind {
                 "bmc" => (
@@ -146,7 +157,7 @@ pub(super) fn fencing(e: &Evidence<'_>, found: &mut Vec<Finding>) {
                 ),
                 _ => (
                     format!("there is no watchdog {place}"),
-                    "load the driver of the mainboard's watchdog, or softdog, and add it to /etc/modules",
+                    "load the driver of the mainboard's watchdog, and add it to /etc/modules",
                 ),
             };
             found.push(Finding::error("fencing-reach", Some(e.name(at)), what, next));
@@ -230,6 +241,10 @@ mod tests {
             sample.asked[0].fencing = vec![(target.to_owned(), false)];
             assert_eq!(sample.names(), ["fencing-reach"], "{target}");
         }
+        sample.asked[0].fencing = vec![("hard:/dev/watchdog".to_owned(), false)];
+        assert_eq!(sample.names(), ["fencing-softdog"]);
+        sample.answers.fencing.accept_unsafe_softdog = true;
+        assert!(sample.names().is_empty());
         sample.asked[0].fencing.clear();
         sample.asked[0].logins = vec![Login::Fails("the BMC of node2 does not take the password".to_owned(), "put")];
         assert_eq!(sample.names(), ["fencing-login"]);

@@ -283,6 +283,11 @@ pub static CHECKS: &[Check] = &[
         "With a wrong password nothing is switched off, and that shows only when it is needed.",
     ),
     firm(
+        "fencing-softdog",
+        "What the watchdog of `method: sbd` says that it is, unless `accept_unsafe: softdog`.",
+        "A kernel that hangs takes its own timer with it: the node that must die lives on.",
+    ),
+    firm(
         "fencing-unsafe",
         "`fencing.method: ssh` without `accept_unsafe`.",
         "It can't switch off a node that hangs: then both write to the same data.",

@@ -72,6 +72,7 @@ pub fn tutorial() -> Answers {
         fencing: Fencing {
             method: FencingMethod::Ipmi { nodes: Box::new(placeholders()) },
             accept_unsafe_ssh: false,
+            accept_unsafe_softdog: false,
             skip_proof: false,
         },
         cib: Cib { stickiness: "INFINITY".to_owned(), failure_stickiness: "-500".to_owned() },
@@ -196,7 +197,8 @@ mod tests {
         });
         let ground = ground(Some(bmcs));
         let method = |asked: FencingMethod| {
-            let fencing = Fencing { method: asked, accept_unsafe_ssh: false, skip_proof: false };
+            let fencing =
+                Fencing { method: asked, accept_unsafe_ssh: false, accept_unsafe_softdog: false, skip_proof: false };
             let (mapped, lines) = onto(Answers { fencing, ..tutorial() }, &ground);
             assert!(mapped.refusals(true).is_empty());
             (mapped.fencing.method, lines.join("\n"))

@@ -166,6 +166,10 @@ fn the_wrong_machine_is_named() {
     nodes.boots[1] = "b2";
     let State::Refused(refusal) = nodes.shot() else { panic!("{:?}", nodes.shot()) };
     assert!(refusal.what.contains("both were rebooted"), "{}", refusal.what);
+    // Told before the cluster is back.
+    nodes.cib = String::new();
+    nodes.crm_mon = String::new();
+    assert!(matches!(nodes.shot(), State::Refused(_)), "{:?}", nodes.shot());
 }
 
 #[test]

@@ -16,12 +16,25 @@ type Names = [Option<String>; 2];
 impl Reader<'_> {
     pub(super) fn fencing(&mut self, file: &Section<'_>, names: &Names, addresses: &[String]) -> Option<Fencing> {
         let section = self.section(file, "fencing", "fencing");
-        let accepted = self.read(&section, "accept_unsafe", |text| value::choice(text, UNSAFE));
+        let accepted =
+            self.read(&section, "accept_unsafe", |text| value::choice(text, UNSAFE).map(|()| text.to_owned()));
         let method = self.method(&section, names, addresses, true)?;
-        if let (Some(got), false) = (&accepted, method.uses_ssh()) {
-            self.warn(got.at, &got.path, "has no effect: no fencing method here is ssh");
+        let word = accepted.as_ref().map_or("", |got| got.value.as_str());
+        match &accepted {
+            Some(got) if word == "ssh" && !method.uses_ssh() => {
+                self.warn(got.at, &got.path, "has no effect: no fencing method here is ssh");
+            }
+            Some(got) if word == "softdog" && !method.uses_sbd() => {
+                self.warn(got.at, &got.path, "has no effect: no fencing method here is sbd");
+            }
+            _ => {}
         }
-        Some(Fencing { method, accept_unsafe_ssh: accepted.is_some(), skip_proof: false })
+        Some(Fencing {
+            method,
+            accept_unsafe_ssh: word == "ssh",
+            accept_unsafe_softdog: word == "softdog",
+            skip_proof: false,
+        })
     }
 
     fn method(

@@ -47,7 +47,7 @@ pub(crate) const SYNCS: &[&str] = &["full", "skip"];
 pub(crate) const STARTS: &[&str] = &["cluster", "script"];
 pub(crate) const KINDS: &[&str] = &["xen", "kvm"];
 pub(crate) const METHODS: &[&str] = &["ipmi", "sbd", "agent", "levels", "ssh"];
-pub(crate) const UNSAFE: &[&str] = &["ssh"];
+pub(crate) const UNSAFE: &[&str] = &["ssh", "softdog"];
 
 forms! {
     CLUSTER: "a cluster name", Pattern("^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$"), value::cluster;
@@ -73,7 +73,7 @@ forms! {
     DOM0: "a size", Pattern(SIZE), value::dom0_memory;
     MIRROR: "`none` or a URL", Pattern("^(none|https?://.+|file:/.+)$"), value::mirror;
     METHOD: "a fencing method", OneOf(METHODS), |text| value::choice(text, METHODS);
-    ACCEPT: "`ssh`", OneOf(UNSAFE), |text| value::choice(text, UNSAFE);
+    ACCEPT: "`ssh` or `softdog`", OneOf(UNSAFE), |text| value::choice(text, UNSAFE);
     AGENT: "a fence agent", Pattern("^fence_[A-Za-z0-9_-]+$"), value::agent;
     LINE: "a text", Any, value::line;
     SECRET: "a text, env:NAME or file:PATH", Any, value::line;
