@@ -31,15 +31,8 @@ impl Screen {
             command.env_remove(name);
         }
         command.env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
-        let mut process = PtyProcess::spawn(command).unwrap();
+        let mut process = PtyProcess::spawn(with_echo(&command)).unwrap();
         process.set_window_size(columns, rows).unwrap();
-        // A terminal of a person shows what is typed.
-        // The child turns echo off before it becomes the program: only after that is it ours to turn on.
-        let began = Instant::now();
-        while process.get_echo().unwrap() && began.elapsed() < Duration::from_millis(500) {
-            std::thread::yield_now();
-        }
-        process.set_echo(true, None).unwrap();
         let mut output = process.get_raw_handle().unwrap();
         let input = process.get_raw_handle().unwrap();
         let seen = Arc::new(Mutex::new(vt100::Parser::new(some(rows), some(columns), 2000)));
@@ -130,4 +123,21 @@ impl Screen {
         std::thread::sleep(Duration::from_millis(200));
         assert!(self.cursor_is_seen(), "{when}: no cursor");
     }
+}
+
+/// A terminal of a person shows what is typed. The child of [`PtyProcess`] turns that off before it becomes the program, at
+/// a moment that nobody else knows: so the program's own process turns it on again.
+fn with_echo(command: &Command) -> Command {
+    let mut whole = Command::new("sh");
+    whole.args(["-c", "stty echo && exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => whole.env(name, value),
+            None => whole.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        whole.current_dir(folder);
+    }
+    whole
 }
