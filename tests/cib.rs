@@ -103,7 +103,43 @@ fn a_survivor_outlives_the_fencing_of_its_peer() {
             let drbd = files.iter().find(|file| file.path == "/etc/drbd.d/fencing.res").unwrap();
             let handler = number(&String::from_utf8_lossy(&drbd.content), " --timeout ");
             assert!(handler > patience, "{example}: the handler gives up after {handler} s, o2cb after {patience} s");
+            // o2net calls a silent node cut off after this time, and resets this one if the heartbeat, which nobody can look at
+            // while fencing lasts, has not been found dead two looks later.
+            let idle = number(&String::from_utf8_lossy(&o2cb.content), "\nO2CB_IDLE_TIMEOUT_MS=") / 1000;
+            assert!(idle >= fencing, "{example}: o2net waits {idle} s, fencing may take {fencing} s");
             assert!(patience >= fencing + 30, "{example}: o2cb waits {patience} s, fencing may take {fencing} s");
         }
     }
+}
+
+#[test]
+fn a_node_that_comes_back_stops_nothing_on_the_other_one() {
+    let tree = Tree::get();
+    let answers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/examples/tutorial.yaml");
+    let setup = Setup::load(&answers, Places::default(), Values::Leave).unwrap();
+    let status = include_str!("cib/returning.xml");
+    let cib = whole(&setup);
+    let (before, _) = cib.split_once("<status>").unwrap();
+    let cib = format!("{before}{}</cib>\n", &status[status.find("<status>").unwrap()..]);
+    let stickiness = "name=\"resource-stickiness\" value=\"100\"";
+    assert_eq!(cib.matches(stickiness).count(), 3);
+    let summary = |cib: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("cib.xml"), cib).unwrap();
+        let (code, said) = tree.run(folder.path(), "any", &[], "crm_simulate -S -x /files/cib.xml");
+        assert_eq!(code, 0, "{said}");
+        let part = said.split("Transition Summary:").nth(1).unwrap_or_else(|| panic!("{said}"));
+        part.split("Executing").next().unwrap().to_owned()
+    };
+    let now = summary(&cib);
+    assert!(
+        now.lines().any(|line| line.contains("Start") && line.contains("fs-r0:1") && line.contains("node1")),
+        "{now}"
+    );
+    for word in ["Move", "Stop", "Restart", "Demote"] {
+        assert!(!now.contains(word), "{now}");
+    }
+    // As sticky as the VMs: the file system would be moved away from under them.
+    let sticky = summary(&cib.replace(stickiness, "name=\"resource-stickiness\" value=\"INFINITY\""));
+    assert!(sticky.lines().any(|line| line.contains("Move") && line.contains("fs-r0:0")), "{sticky}");
 }

@@ -232,7 +232,10 @@ O2CB_BOOTCLUSTER=ocfs2
 # A node that can't write its heartbeat to the disk for (76 - 1) * 2 = 150 seconds resets itself. DRBD stops all writing
 # while a lost peer is being fenced, which may take stonith-timeout (120 s): with less, the survivor would reset itself too.
 O2CB_HEARTBEAT_THRESHOLD=76
-O2CB_IDLE_TIMEOUT_MS=30000
+# A node that has been silent for so long counts as cut off, and 156 seconds later the node with the higher number resets
+# itself unless the silent one's heartbeat has stopped for 150 seconds. While a peer is fenced nobody can look at heartbeats,
+# so this must be longer than fencing takes: with 30 seconds a survivor reset itself just when its peer came back.
+O2CB_IDLE_TIMEOUT_MS=130000
 O2CB_KEEPALIVE_DELAY_MS=2000
 O2CB_RECONNECT_DELAY_MS=2000
 END
@@ -421,7 +424,7 @@ write both /etc/ha.d/ha.cf 0644 <<'END'
 logfacility daemon
 keepalive 2
 warntime 10
-# Below the 60 s after which O2CB resets a node by itself.
+# Below the 150 s after which O2CB resets a node by itself.
 deadtime 30
 initdead 120
 # Before the links, or it has no effect on them.
@@ -640,12 +643,16 @@ on 1 sh /root/cluster/load.sh load resources /root/cluster/stonith.xml
 # It worked: `stonith_admin --list node2` on node1 names a device; `crm_mon -1` shows it as Started (Ubuntu 7.10: `stonith -t external/ssh hostlist='node1 node2' -l`; crm_mon)
 
 
-# === boot: Promote and mount at each boot, before any VM
+# === boot: Promote and mount at each boot, before any VM; prove the fencing
 #
 # After a reboot the DRBD resource has to become Primary and be mounted before the cluster starts a VM on it; and at
 # `halt` it is the other way round: VMs leave, then the file system is unmounted, then DRBD is demoted, and only then
 # may O2CB and the network go. With `start: cluster` the cluster itself does it, as clones on both nodes with order
 # and colocation. With `start: script` a boot script does it, as on the page.
+# At the end each node really switches the other one off, one after the other. A fencing device that answers may still
+# belong to the wrong machine; only a machine that went down, and came back with all it carried, proves it.
+#
+# Careful: Each node is switched off once, without a warning to it. No VM is defined yet. On a pair that has VMs, and whose fencing was changed, they have to be moved away first.
 
 # service xendomains: not started at boot
 on both update-rc.d -f xendomains remove
