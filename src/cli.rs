@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::drill::Part;
 use crate::report::Format;
 use crate::setup::Places;
 
@@ -184,6 +185,25 @@ pub enum Command {
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=3600))]
         watch: Option<u64>,
     },
+    /// Harm a running pair on purpose, part by part, and measure what it costs; restores it after each part, and asks before it
+    /// begins
+    Drill {
+        /// The answers file
+        #[command(flatten)]
+        answers: AnswersArg,
+        /// Only this part; may be given several times
+        #[arg(long, value_name = "NAME", value_enum)]
+        only: Vec<Part>,
+        /// How the run is shown
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+        /// Write a page with a time line for each part
+        #[arg(long, value_name = "FILE.html")]
+        report: Option<PathBuf>,
+        /// Consent without being asked: the name of the cluster
+        #[arg(long, value_name = "CLUSTER")]
+        confirm: Option<String>,
+    },
     /// Take back what can be taken back, in reverse order; says what stays, and asks before it begins
     // Not shown before a rehearsal has proved it on real machines.
     #[command(hide = true)]
@@ -253,6 +273,12 @@ pub struct RehearseArgs {
     /// Behind the proofs: take everything back, install again, prove again
     #[arg(long, hide = true)]
     pub undo: bool,
+    /// Behind the install: the drill, all parts or those named
+    #[arg(long, hide = true, value_name = "NAME", value_enum, num_args = 0.., value_delimiter = ',')]
+    pub drill: Option<Vec<Part>>,
+    /// The drill's page
+    #[arg(long, hide = true, value_name = "FILE.html")]
+    pub drill_report: Option<PathBuf>,
     /// Emulator in place of qemu-system-x86_64
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,

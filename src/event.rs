@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Change, Progress};
+use crate::drill::Outcome;
 
 /// A step's id and title, for lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +138,19 @@ pub enum Event {
         step: String,
         /// The command that continues.
         resume: String,
+    },
+    /// A part of a drill was measured.
+    Measured(Box<Outcome>),
+    /// A drill has come to its end.
+    DrillDone {
+        /// Every part that was asked for has passed.
+        passed: bool,
+        /// Seconds it took.
+        seconds: f64,
+        /// What each part gave.
+        parts: Vec<Outcome>,
+        /// Where the page is.
+        report: Option<String>,
     },
     /// All that was asked for is done.
     RunDone {

@@ -257,7 +257,7 @@ pub fn unfinished(lines: &[Line]) -> Option<&Event> {
     for line in lines {
         match &line.event {
             Event::ActionStarting { .. } => open = Some(&line.event),
-            Event::ActionDone { .. } | Event::RunDone { .. } => open = None,
+            Event::ActionDone { .. } | Event::RunDone { .. } | Event::DrillDone { .. } => open = None,
             _ => {}
         }
     }

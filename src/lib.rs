@@ -23,6 +23,7 @@ pub mod command;
 pub mod continuation;
 pub mod device;
 pub mod drbd;
+pub mod drill;
 pub mod engine;
 pub mod event;
 pub mod exit;

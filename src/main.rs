@@ -125,6 +125,22 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             let watch = watch.map(std::time::Duration::from_secs);
             command::status::run(&setup, command::status::Options { json: format == Format::Json, watch })
         }
+        Command::Drill { answers, only, format, report, confirm } => {
+            let cancel = Cancel::listen()?;
+            let setup = Setup::load(&answers.answers, places, Secrets::Resolve)?;
+            let meanwhile = std::cell::RefCell::new(|| Ok(()));
+            let options = command::drill::Options {
+                only: &only,
+                report,
+                confirm,
+                format,
+                cancel: &cancel,
+                resume: typed(),
+                ground: None,
+                meanwhile: &meanwhile,
+            };
+            command::drill::run(&setup, &options)
+        }
         Command::Undo { answers, until, confirm, format } => {
             let cancel = Cancel::listen()?;
             let setup = Setup::load(&answers.answers, places, Secrets::Resolve)?;

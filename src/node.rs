@@ -237,6 +237,9 @@ impl fmt::Display for Lost {
 
 impl std::error::Error for Lost {}
 
+/// Takes a line; false when it has enough.
+pub type Line<'a> = dyn FnMut(&str) -> bool + Send + 'a;
+
 /// Runs commands on one machine.
 pub trait Transport: Send + Sync {
     /// Runs a command to its end.
@@ -251,6 +254,18 @@ pub trait Transport: Send + Sync {
     /// As [`Transport::exec`]; [`Lost::Refused`] when one of them is not marked as a read.
     fn exec_all(&self, reads: &[Cmd]) -> Result<Vec<Output>, Lost> {
         batch::exec(self, reads)
+    }
+
+    /// Runs a command that only looks and goes on doing so, and gives each line that it prints as it comes, until `line`
+    /// gives false, the command ends or nothing came for as long as `silence`.
+    ///
+    /// # Errors
+    /// As [`Transport::exec`]; [`Lost::Dropped`] after the silence.
+    fn follow(&self, cmd: &Cmd, silence: Duration, line: &mut Line<'_>) -> Result<(), Lost> {
+        let output = self.exec(&cmd.clone().timeout(silence))?;
+        let text = output.text();
+        let _ = text.lines().take_while(|text| line(text)).count();
+        Ok(())
     }
 
     /// Forgets the connection, so that the next command makes a new one (after a reboot).
@@ -273,6 +288,11 @@ impl<T: Transport> Transport for ReadOnly<T> {
         self.0.exec_all(reads)
     }
 
+    fn follow(&self, cmd: &Cmd, silence: Duration, line: &mut Line<'_>) -> Result<(), Lost> {
+        batch::only_reads(std::slice::from_ref(cmd))?;
+        self.0.follow(cmd, silence, line)
+    }
+
     fn reset(&self) {
         self.0.reset();
     }
@@ -285,6 +305,10 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
 
     fn exec_all(&self, reads: &[Cmd]) -> Result<Vec<Output>, Lost> {
         (**self).exec_all(reads)
+    }
+
+    fn follow(&self, cmd: &Cmd, silence: Duration, line: &mut Line<'_>) -> Result<(), Lost> {
+        (**self).follow(cmd, silence, line)
     }
 
     fn reset(&self) {

@@ -26,7 +26,8 @@ use crate::answers::load::Secrets;
 use crate::answers::{Answers, Create, LabHypervisor, Reach, load};
 use crate::cancel::Cancel;
 use crate::cli::{Engine, PlanFormat, RehearseArgs};
-use crate::command::{install, plan, print, say, undo};
+use crate::command::{drill, install, plan, print, say, undo};
+use crate::drill::Part;
 use crate::event::Event;
 use crate::exit;
 use crate::journal::Journal;
@@ -295,6 +296,18 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
         }
     }
     times.steps(setup)?;
+    if let Some(only) = &args.drill {
+        let began = Instant::now();
+        let code = drilled(args, only, lab, setup, cancel)?;
+        if code != exit::DONE {
+            return Ok(code);
+        }
+        times.add("drill", began);
+        // The proofs are seen on the pair that it has left.
+        for at in At::BOTH {
+            pair.at(at).transport.reset();
+        }
+    }
     proof::all(&mut proof::Stage { lab: &mut *lab, setup, pair: &pair, cancel }, &mut times)?;
     if args.undo {
         let code = undone(args, lab, setup, &pair, cancel)?;
@@ -330,6 +343,36 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
         began.elapsed().as_secs_f64()
     ))?;
     Ok(exit::DONE)
+}
+
+/// The drill, on the machines. One without a BMC that has ended (a kernel of User-Mode Linux does when it panics) is
+/// switched on again.
+fn drilled(args: &RehearseArgs, only: &[Part], lab: &mut dyn Lab, setup: &Setup, cancel: &Cancel) -> Result<u8> {
+    let engine = lab.engine();
+    // Where there are BMCs it is fencing that switches on.
+    let by_hand = lab.bmcs().is_none();
+    let meanwhile = std::cell::RefCell::new(|| {
+        for machine in Machine::BOTH {
+            if by_hand && !lab.is_on(machine) {
+                say(&format!("{} has ended: it is switched on", setup.answers.nodes[machine.index()].name));
+                lab.power_on(machine)?;
+            }
+        }
+        Ok(())
+    });
+    let options = drill::Options {
+        only,
+        report: args.drill_report.clone(),
+        confirm: Some(setup.answers.cluster.clone()),
+        format: args.format,
+        cancel,
+        resume: "hapair rehearse --drill (a rehearsal always begins anew)".to_owned(),
+        ground: Some(format!(
+            "A rehearsal on two throw-away machines ({engine}): these times are no measure of a real pair."
+        )),
+        meanwhile: &meanwhile,
+    };
+    drill::run(setup, &options)
 }
 
 /// Takes everything back, sees that the data stay, installs again and proves it again.

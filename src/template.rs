@@ -37,8 +37,8 @@ impl Templates {
         }
         sources.sort();
         let mut tera = Tera::new();
-        // CIB objects are XML: a `<` or `&` in a password must not change their structure.
-        tera.autoescape_on(vec![".xml.tera"]);
+        // CIB objects are XML, a report is HTML: a `<` or `&` in a value must not change their structure.
+        tera.autoescape_on(vec![".xml.tera", ".html.tera"]);
         tera.add_raw_templates(sources.iter().map(|(name, text)| (name.as_str(), text.as_str())))
             .map_err(|error| anyhow!("a template can't be read: {}", words(&error)))?;
         Ok(Self { tera, sources })

@@ -76,9 +76,8 @@ fn without_a_terminal_there_is_nobody_to_ask() {
 fn wrong_usage_is_exit_2_and_the_help_names_what_there_is() {
     let (_, out, _) = Rig::new().hapair(&["--help"]);
     assert!(out.contains("ask  ") || out.contains("ask "), "{out}");
-    for later in ["drill", "undo"] {
-        assert!(!out.contains(later), "{later} is not there yet");
-    }
+    assert!(out.contains("  drill "), "{out}");
+    assert!(!out.contains("undo"), "undo is not there yet: {out}");
     assert_eq!(Rig::new().hapair(&["install"]).0, 2);
     assert_eq!(Rig::new().hapair(&["no-such-command"]).0, 2);
 }
@@ -197,4 +196,24 @@ fn a_second_run_at_the_same_time_is_refused_by_name() {
     let (code, _, err) = rig.hapair(&["install", "--answers", &file]);
     assert_eq!(code, 7, "{err}");
     assert!(err.contains(&format!("process {}", std::process::id())), "{err}");
+}
+
+#[test]
+fn a_drill_is_refused_before_anything_is_asked_where_it_can_not_be_measured() {
+    let rig = Rig::new();
+    let (code, _, err) = rig.hapair(&["drill", "--answers", &example("tutorial.yaml"), "--only", "earthquake"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("replication-link") && err.contains("disk-error"), "{err}");
+
+    let local = nobody("{ method: ssh, accept_unsafe: ssh }").replacen("ssh: root@", "ssh: local, host_key: root@", 1);
+    let local = local.split(", host_key").next().unwrap().to_owned() + &local[local.find(", address").unwrap()..];
+    let answers = rig.write("local.yaml", &local);
+    let (code, out, err) = rig.hapair(&["drill", "--answers", &answers, "--confirm", "c"]);
+    assert_eq!((code, out.as_str()), (4, ""), "{err}");
+    assert!(err.contains("who watches must stand outside"), "{err}");
+
+    let answers = rig.write("nobody.yaml", &nobody("{ method: ssh, accept_unsafe: ssh }"));
+    let (code, _, err) = rig.hapair(&["drill", "--answers", &answers, "--report", "/nowhere/at/all.html"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("no file can be written there"), "{err}");
 }

@@ -23,7 +23,9 @@ use tokio::time::{sleep, timeout};
 
 use super::local::GRACE;
 use super::wrap::{Limit, Stream, Wrapped};
-use super::{Cmd, Effect, Lost, Output, Transport, host_key};
+use super::{Cmd, Effect, Line, Lost, Output, Transport, host_key};
+
+mod follow;
 
 /// Silence of three intervals is a broken connection. A node whose disks are very busy is silent for a while, too.
 const ALIVE: Duration = Duration::from_secs(15);
@@ -203,6 +205,17 @@ impl Transport for Ssh {
             }
             return result;
         }
+    }
+
+    fn follow(&self, cmd: &Cmd, silence: Duration, line: &mut Line<'_>) -> Result<(), Lost> {
+        let wrapped = Wrapped::new(cmd, self.limit, self.target.sudo)?;
+        let runtime = runtime()?;
+        let session = self.session(runtime)?;
+        let result = runtime.block_on(follow::run(&session, &wrapped, silence, line));
+        if matches!(result, Err(Lost::Dropped(_))) {
+            self.forget(&session);
+        }
+        result
     }
 
     fn reset(&self) {

@@ -86,6 +86,11 @@ impl Wrapped {
         quote::line(&self.argv)
     }
 
+    /// What stands before the output, and how the line behind it begins.
+    pub(super) fn frame(&self) -> (String, String) {
+        (format!("{}<", self.nonce), format!("{} ", self.nonce))
+    }
+
     /// A place for one of its two streams.
     pub(super) fn stream(&self) -> Stream {
         let begin = format!("{}<\n", self.nonce).into_bytes();

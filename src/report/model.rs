@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::action::{Progress, Risk};
+use crate::drill::Verdict;
 use crate::event::{Event, Failure};
 use crate::report::style::Tone;
 use crate::report::words;
@@ -182,6 +183,23 @@ impl Model {
                     Said::Text(Tone::Warning, text.to_owned()),
                     Said::Verbatim(Tone::Strong, format!("  {resume}")),
                 ]);
+                return said;
+            }
+            Event::Measured(outcome) => {
+                let tone = match outcome.verdict {
+                    Verdict::Passed => Tone::Good,
+                    Verdict::Failed(_) => Tone::Bad,
+                    Verdict::Skipped(_) => Tone::Faint,
+                };
+                return outcome.lines().into_iter().flat_map(|line| self.remark(tone, line)).collect();
+            }
+            Event::DrillDone { passed, seconds, .. } => {
+                let mut said = self.leave(Mark::Waiting, None);
+                self.active = false;
+                let tone = if *passed { Tone::Good } else { Tone::Bad };
+                said.push(Said::Gap);
+                said.push(Said::Text(tone, format!("Drill over after {}.", words::duration(*seconds))));
+                said.extend(words::drilled(event).into_iter().map(|line| Said::Verbatim(Tone::Plain, line)));
                 return said;
             }
             Event::RunDone { changed, seconds, summary } => {

@@ -121,7 +121,10 @@ impl Sink for Tty {
         let said = screen.model.apply(event, now);
         let width = usize::from((screen.size)().1);
         let lines = stays(&screen.model, &said, width, screen.style);
-        let over = matches!(event, Event::Failed(_) | Event::Interrupted { .. } | Event::RunDone { .. });
+        let over = matches!(
+            event,
+            Event::Failed(_) | Event::Interrupted { .. } | Event::RunDone { .. } | Event::DrillDone { .. }
+        );
         if over || !lines.is_empty() {
             screen.draw(&lines);
         } else if screen.drawn_at.is_none_or(|at| at.elapsed() >= TICK / 2) {

@@ -1,6 +1,7 @@
 //! Words that the reporters share: durations, risks, and an event as plain lines.
 
 use crate::action::{Progress, Risk};
+use crate::drill::outcome;
 use crate::event::Event;
 
 /// A duration for people: `0.3 s`, `12 s`, `1 min 12 s`, `2 h 5 min`.
@@ -61,6 +62,19 @@ pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// What is said at the end of a drill, below its first line.
+pub fn drilled(event: &Event) -> Vec<String> {
+    let Event::DrillDone { passed, parts, report, .. } = event else { return Vec::new() };
+    let mut lines: Vec<String> = outcome::table(parts).into_iter().map(|line| format!("  {line}")).collect();
+    lines.push(match (passed, parts.iter().filter(|part| !part.passed()).count()) {
+        (true, _) => "Every part has passed, and no acknowledged write was lost.".to_owned(),
+        (false, 0) => "Not every part was done.".to_owned(),
+        (false, others) => format!("{} not passed.", count(others, "part")),
+    });
+    lines.extend(report.iter().map(|path| format!("The page: {path}")));
+    lines
+}
+
 /// The line that ends a run.
 pub fn done(changed: usize, seconds: f64) -> String {
     let took = duration(seconds);
@@ -108,9 +122,14 @@ impl Context {
 pub fn lines(event: &Event, context: &Context) -> Vec<String> {
     let line = match event {
         Event::RunStarted { version, cluster, command, nodes: [first, second], steps, plan } => format!(
-            "hapair {version}, {command}: cluster {cluster}, nodes {first} and {second}, {}, plan {}",
+            "hapair {version}, {command}: cluster {cluster}, nodes {first} and {second}, {}{}",
             count(steps.len(), "step"),
-            plan.chars().take(12).collect::<String>()
+            // A drill follows no plan.
+            if plan.is_empty() {
+                String::new()
+            } else {
+                format!(", plan {}", plan.chars().take(12).collect::<String>())
+            }
         ),
         Event::NodeReached { node, summary } => context.at(Some(node), "", summary),
         Event::Note { text } => format!("note: {text}"),
@@ -147,6 +166,11 @@ pub fn lines(event: &Event, context: &Context) -> Vec<String> {
             return text.lines().map(tidy).collect();
         }
         Event::Interrupted { step, resume } => format!("interrupted in step {step}; continue with: {resume}"),
+        Event::Measured(outcome) => return outcome.lines().iter().map(|line| tidy(line)).collect(),
+        Event::DrillDone { seconds, .. } => {
+            let lines = drilled(event).into_iter().map(|line| tidy(&line));
+            return std::iter::once(format!("Drill over after {}.", duration(*seconds))).chain(lines).collect();
+        }
         Event::RunDone { changed, seconds, summary } => {
             let summary = summary.iter().flat_map(|text| text.split('\n')).map(tidy);
             return std::iter::once(done(*changed, *seconds)).chain(summary).collect();

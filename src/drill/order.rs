@@ -1,0 +1,308 @@
+//! What a part does to the pair: commands, each on a node, and what is waited for then.
+
+use std::time::Duration;
+
+use super::guest;
+use super::part::Part;
+use crate::answers::Answers;
+use crate::node::{At, Cmd};
+
+const LINK: &str = include_str!("link.sh");
+const MEND: &str = include_str!("mend.sh");
+
+/// Seconds after which a cut link or a detached disk is mended by its node's own timer.
+const CUT: u64 = 600;
+/// The same for a standby.
+const STANDBY: u64 = 900;
+
+/// OCFS2's port (`templates/ocfs2/`).
+const O2CB: u16 = 7777;
+
+/// Ends the node a second later, so that the word of it still comes out.
+const END: &str = "setsid sh -c 'sleep 1; echo \"$1\" >/proc/sysrq-trigger' sh \"$1\" </dev/null >/dev/null 2>&1 &";
+const REBOOT: &str = "setsid sh -c 'sleep 1; systemctl reboot' </dev/null >/dev/null 2>&1 &";
+/// `$1` unit, `$2` seconds, then the command that takes back what the next does.
+const TIMER: &str = r#"systemctl stop "$1.timer" 2>/dev/null
+unit=$1 seconds=$2; shift 2
+systemd-run --quiet --collect --unit="$unit" --on-active="$seconds" "$@""#;
+
+/// A command on a node.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Where.
+    pub at: At,
+    /// As one would type it, or in words where that is shorter.
+    pub typed: String,
+    /// What runs.
+    pub cmd: Cmd,
+}
+
+impl Order {
+    /// A command with its words.
+    pub fn new(at: At, typed: impl Into<String>, cmd: Cmd) -> Self {
+        Self { at, typed: typed.into(), cmd }
+    }
+
+    fn plain(at: At, cmd: Cmd) -> Self {
+        Self { at, typed: cmd.shown(), cmd }
+    }
+}
+
+/// What is waited for before the harm is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Nothing that was to leave runs on the node any more, and the service runs on the other.
+    Left(At),
+    /// The node has booted anew.
+    Booted(At),
+    /// Something was noticed and the service runs again; or nothing was noticed for so long.
+    Answered {
+        /// Seconds to look at it at least.
+        least: u64,
+        /// Seconds to wait for the service at most.
+        most: u64,
+    },
+    /// So many seconds have gone by, whatever happened.
+    Watched(u64),
+}
+
+/// A piece of a part.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// What is done, in order.
+    pub orders: Vec<Order>,
+    /// What is waited for.
+    pub until: Until,
+}
+
+/// What orders are made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground<'a> {
+    /// Names, addresses, the resource.
+    pub answers: &'a Answers,
+    /// The node that runs the counter.
+    pub serving: At,
+    /// VMs that run there.
+    pub vms: &'a [String],
+}
+
+impl Ground<'_> {
+    fn name(&self, at: At) -> &str {
+        &self.answers.nodes[at.index()].name
+    }
+
+    /// What a part does, piece by piece.
+    #[must_use]
+    pub fn stages(&self, part: Part, bmcs: &[String]) -> Vec<Stage> {
+        let at = self.serving;
+        let stage = |orders: Vec<Order>, until| Stage { orders, until };
+        let answered = Until::Answered { least: 45, most: 480 };
+        match part {
+            Part::Migrate => {
+                let away = |from: At| self.each(|id| ban(from.peer(), id, self.name(from)));
+                let mut back = self.each(|id| Order::plain(at, clear(id)));
+                back.extend(away(at.peer()));
+                vec![stage(away(at), Until::Left(at)), stage(back, Until::Left(at.peer()))]
+            }
+            Part::Standby => {
+                let name = self.name(at);
+                let timer = ["crm_standby", "-D", "-N", name, "-l", "reboot"];
+                let standby = Cmd::write(["crm_standby", "-v", "on", "-N", name, "-l", "reboot"]);
+                let orders = vec![self::timer(at, "hapair-drill-standby", STANDBY, &timer), Order::plain(at, standby)];
+                vec![stage(orders, Until::Left(at))]
+            }
+            Part::Halt => {
+                let reboot = Cmd::write_sh(REBOOT, [] as [&str; 0]);
+                vec![stage(vec![Order::new(at, "systemctl reboot", reboot)], Until::Booted(at))]
+            }
+            Part::Power => vec![stage(vec![sysrq(at, "b")], Until::Booted(at))],
+            Part::Panic => vec![stage(vec![sysrq(at, "c")], Until::Booted(at))],
+            Part::ClusterLink => vec![stage(vec![Self::cut(at, &self.first(at, &["udp"]))], answered)],
+            Part::ReplicationLink => {
+                let ports = [format!("tcp:{}", self.answers.storage.port), format!("tcp:{O2CB}")];
+                let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
+                vec![stage(vec![Self::cut(at, &self.first(at, &ports))], answered)]
+            }
+            Part::BothLinks => vec![stage(vec![Self::cut(at, &self.all(at))], answered)],
+            Part::FencingDead => {
+                let bmcs = |at: At, mut cuts: Vec<(String, String)>| {
+                    cuts.extend(bmcs.iter().map(|bmc| (bmc.clone(), "all".to_owned())));
+                    Self::cut(at, &cuts)
+                };
+                // What fences first, on both; the links last.
+                let orders = vec![bmcs(at.peer(), Vec::new()), bmcs(at, self.all(at))];
+                vec![stage(orders, Until::Watched(120))]
+            }
+            Part::Kill => vec![
+                stage(vec![kill_service(at)], Until::Answered { least: 15, most: 240 }),
+                stage(vec![kill(at, "pacemakerd")], Until::Answered { least: 30, most: 240 }),
+                stage(vec![kill(at, "corosync")], answered),
+            ],
+            Part::DiskError => {
+                let resource = self.answers.storage.resource.as_str();
+                let timer = self::timer(at, "hapair-drill-disk", CUT, &["drbdadm", "attach", resource]);
+                let detach = Cmd::write(["drbdadm", "detach", "--force", resource]);
+                vec![stage(vec![timer, Order::plain(at, detach)], Until::Answered { least: 30, most: 240 })]
+            }
+        }
+    }
+
+    /// For the counter and each VM that runs with it.
+    fn each(&self, make: impl Fn(&str) -> Order) -> Vec<Order> {
+        std::iter::once(guest::ID).chain(self.vms.iter().map(String::as_str)).map(make).collect()
+    }
+
+    /// The peer's address that DRBD uses.
+    fn first(&self, at: At, what: &[&str]) -> Vec<(String, String)> {
+        let peer = self.answers.nodes[at.peer().index()].address.to_string();
+        what.iter().map(|what| (peer.clone(), (*what).to_owned())).collect()
+    }
+
+    /// Every address of the peer.
+    fn all(&self, at: At) -> Vec<(String, String)> {
+        let peer = &self.answers.nodes[at.peer().index()];
+        let second = peer.second_address.map(|address| address.to_string());
+        std::iter::once(peer.address.to_string()).chain(second).map(|peer| (peer, "all".to_owned())).collect()
+    }
+
+    fn cut(at: At, cuts: &[(String, String)]) -> Order {
+        let what: Vec<String> = cuts
+            .iter()
+            .map(|(peer, what)| match what.strip_prefix("tcp:") {
+                Some(port) => format!("TCP port {port} of {peer}"),
+                None if what == "udp" => format!("UDP of {peer}"),
+                None => format!("everything of {peer}"),
+            })
+            .collect();
+        let args =
+            std::iter::once(CUT.to_string()).chain(cuts.iter().flat_map(|(peer, what)| [peer.clone(), what.clone()]));
+        Order::new(
+            at,
+            format!("tc filter: drop {}, for {CUT} s at most", what.join(" and ")),
+            Cmd::write_sh(LINK, args).timeout(Duration::from_secs(120)),
+        )
+    }
+
+    /// Takes back whatever a part may have left: on each node, then in the cluster.
+    #[must_use]
+    pub fn mend(&self) -> Vec<Order> {
+        let mut orders: Vec<Order> = At::BOTH
+            .into_iter()
+            .map(|at| {
+                let args = [self.answers.storage.resource.as_str(), self.name(at)];
+                Order::new(at, "mend what was cut or detached here", Cmd::write_sh(MEND, args))
+            })
+            .collect();
+        orders.push(self.unban());
+        orders
+    }
+
+    /// Takes the constraints of a move away, of all VMs and of the counter.
+    fn unban(&self) -> Order {
+        let names = self.answers.vms.iter().map(|vm| vm.name.as_str());
+        let ids = std::iter::once(guest::ID).chain(names);
+        // Only what is there: one look at the constraints instead of a command for each VM.
+        let script = "there=$(cibadmin -Q -o constraints 2>/dev/null) || exit 0
+for id; do
+    case $there in *\"\\\"cli-ban-$id-on-\"*) crm_resource --clear --resource \"$id\" || exit 1 ;; esac
+done";
+        Order::new(self.serving, "crm_resource --clear", Cmd::write_sh(script, ids))
+    }
+}
+
+fn ban(on: At, id: &str, from: &str) -> Order {
+    // Sent away, not called: with a stickiness of INFINITY a resource stays where it is when another node wants it too.
+    let words = ["crm_resource", "--ban", "--resource", id, "--node", from, "--lifetime", "PT30M"];
+    Order::plain(on, Cmd::write(words))
+}
+
+fn clear(id: &str) -> Cmd {
+    Cmd::write(["crm_resource", "--clear", "--resource", id])
+}
+
+fn sysrq(at: At, key: &str) -> Order {
+    Order::new(at, format!("echo {key} >/proc/sysrq-trigger"), Cmd::write_sh(END, [key]))
+}
+
+fn kill(at: At, program: &str) -> Order {
+    Order::new(
+        at,
+        format!("kill -KILL $(pidof {program})"),
+        Cmd::write_sh("pids=$(pidof \"$1\") || exit 1; kill -KILL $pids", [program]),
+    )
+}
+
+fn kill_service(at: At) -> Order {
+    let file = format!("/run/hapair/StandIn-{}.pid", guest::ID);
+    Order::new(
+        at,
+        format!("kill -KILL $(cat {file}), the process of the counter"),
+        Cmd::write_sh("read -r pid <\"$1\" && kill -KILL \"$pid\"", [file]),
+    )
+}
+
+fn timer(at: At, unit: &str, seconds: u64, back: &[&str]) -> Order {
+    let seconds = seconds.to_string();
+    let args = [unit, &seconds].into_iter().chain(back.iter().copied());
+    Order::new(at, format!("systemd-run --on-active={seconds} {}", back.join(" ")), Cmd::write_sh(TIMER, args))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answers::load::{Secrets, text};
+    use crate::node::Effect;
+
+    fn answers() -> Answers {
+        let file = include_str!("../../tests/examples/tutorial.yaml");
+        let here = std::path::Path::new("pair.yaml");
+        text(file, here, here, &|_| None, Secrets::Leave).unwrap().answers
+    }
+
+    fn orders(part: Part) -> Vec<Order> {
+        let answers = answers();
+        let vms = [answers.vms[0].name.clone()];
+        let ground = Ground { answers: &answers, serving: At::First, vms: &vms };
+        let bmcs = ["192.0.2.201".to_owned(), "192.0.2.202".to_owned()];
+        ground.stages(part, &bmcs).into_iter().flat_map(|stage| stage.orders).collect()
+    }
+
+    #[test]
+    fn harm_is_never_marked_as_a_read() {
+        for part in Part::ALL {
+            let orders = orders(part);
+            assert!(!orders.is_empty(), "{part}");
+            assert!(orders.iter().all(|order| order.cmd.effect == Effect::Write && !order.typed.is_empty()), "{part}");
+        }
+    }
+
+    #[test]
+    fn what_lasts_is_taken_back_by_a_timer_that_is_set_before() {
+        for (part, harm) in [(Part::Standby, "crm_standby -v"), (Part::DiskError, "detach")] {
+            let orders = orders(part);
+            let timer = orders.iter().position(|order| order.typed.starts_with("systemd-run")).expect("a timer");
+            let harm = orders.iter().position(|order| order.typed.contains(harm)).expect("the harm");
+            assert!(timer < harm, "{part}");
+        }
+        let cut = orders(Part::ClusterLink);
+        assert!(LINK.find("systemd-run").unwrap() < LINK.find("\ndrop() {").unwrap());
+        assert_eq!(cut[0].cmd.argv[4..7], ["600", "10.0.0.2", "udp"].map(str::to_owned), "{:?}", cut[0].cmd.argv);
+    }
+
+    #[test]
+    fn a_move_takes_every_vm_along_and_ends_by_itself() {
+        let orders = orders(Part::Migrate);
+        let typed: Vec<&str> = orders.iter().map(|order| order.typed.as_str()).collect();
+        assert!(typed.iter().filter(|line| line.contains("--ban")).all(|line| line.contains("--lifetime PT30M")));
+        assert_eq!(typed.iter().filter(|line| line.contains("--ban")).count(), 4, "{typed:?}");
+        assert_eq!(typed.iter().filter(|line| line.contains("--clear")).count(), 2, "{typed:?}");
+    }
+
+    #[test]
+    fn what_fences_is_cut_off_before_the_links() {
+        let orders = orders(Part::FencingDead);
+        assert_eq!(orders[0].at, At::Second);
+        assert!(!orders[0].typed.contains("10.0.0."), "{}", orders[0].typed);
+        assert!(orders[1].typed.contains("10.0.0.2") && orders[1].typed.contains("192.0.2.201"), "{}", orders[1].typed);
+    }
+}

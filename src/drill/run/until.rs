@@ -1,0 +1,99 @@
+//! What is waited for behind the harm, and what must not be seen meanwhile.
+
+use super::super::guest;
+use super::super::order::Until;
+use super::super::part::Part;
+use super::super::watch::Now;
+use super::{Drill, HEALTHY, Stop, serving};
+
+/// How long something may take to leave a node, in seconds.
+const LEAVE: f64 = 900.0;
+
+impl Drill<'_> {
+    pub(super) fn until(&self, part: Part, until: Until, before: &Now, seen: &mut Vec<String>) -> Result<(), Stop> {
+        let answers = &self.setup.answers;
+        let began = self.watch.time();
+        match until {
+            Until::Left(from) => {
+                let what = format!("everything to leave {}", self.name(from));
+                // A VM that was on the other node all the time is not sent anywhere.
+                let serving = serving(before)?;
+                let vms: Vec<&str> = answers
+                    .vms
+                    .iter()
+                    .map(|vm| vm.name.as_str())
+                    .filter(|vm| before.host(answers, vm) == Some(serving))
+                    .collect();
+                let left = self.wait(part.id(), &what, LEAVE, |now| {
+                    let moved = now.acknowledged.is_some_and(|(_, at)| at == from.peer()) && now.serves();
+                    let away = |id: &str| now.host(answers, id) == Some(from.peer());
+                    (moved && away(guest::ID) && vms.iter().all(|vm| away(vm))).then_some(())
+                })?;
+                if left.is_none() {
+                    seen.push(format!("not everything left {} in {LEAVE:.0} s", self.name(from)));
+                }
+            }
+            Until::Booted(at) => {
+                let what = format!("{} to boot anew", self.name(at));
+                let old = &before.boot_ids[at.index()];
+                let booted = self.wait(part.id(), &what, HEALTHY, |now| {
+                    let new = &now.boot_ids[at.index()];
+                    (new.is_some() && new != old).then_some(())
+                })?;
+                if booted.is_none() {
+                    return Err(self.not_healthy(part).into());
+                }
+            }
+            Until::Answered { least, most } => {
+                #[allow(clippy::cast_precision_loss)]
+                let (least, most) = (least as f64, most as f64);
+                self.wait(part.id(), "the service to go on", most, |now| {
+                    (now.at - began >= least && now.serves()).then_some(())
+                })?;
+            }
+            Until::Watched(seconds) => {
+                #[allow(clippy::cast_precision_loss)]
+                let seconds = seconds as f64;
+                self.wait(part.id(), "nothing to happen", seconds + 1.0, |now| {
+                    (now.at - began >= seconds).then_some(())
+                })?;
+                let told = self.watch.now().standing.is_some_and(|standing| {
+                    let mends = standing.troubles.iter().flat_map(|trouble| &trouble.mend);
+                    mends.into_iter().any(|mend| mend.command.contains("stonith_admin --confirm"))
+                });
+                if !told {
+                    seen.push("status did not say that a person has to confirm".to_owned());
+                }
+                let nodes = self.watch.ledger().nodes(began, self.watch.time());
+                if let Some((_, serving)) = before.acknowledged
+                    && nodes.contains(&serving.peer())
+                {
+                    seen.push(format!("{} took over although nobody had confirmed", self.name(serving.peer())));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What must not be, and what must have been seen for the harm to be one.
+    pub(super) fn judge(&self, part: Part, held: f64, _after: &Now, seen: &mut Vec<String>) {
+        let noticed = self.watch.noticed();
+        if noticed.contains("split-brain") {
+            seen.push("split brain: both sides have written apart".to_owned());
+        }
+        let wanted: &[&str] = match part {
+            Part::Standby => &["node-standby"],
+            Part::DiskError => &["diskless"],
+            Part::ClusterLink => &["link-down", "node-unclean", "node-offline"],
+            Part::ReplicationLink => {
+                &["disconnected", "standalone", "node-unclean", "node-offline", "node-unreachable"]
+            }
+            Part::BothLinks | Part::FencingDead => &["node-unclean", "node-offline", "node-unreachable"],
+            _ => &[],
+        };
+        if !wanted.is_empty() && !wanted.iter().any(|name| noticed.contains(name)) {
+            let what = "the pair noticed nothing of it, so nothing was proved";
+            seen.push(format!("{what} (looked for {} in {held:.0} s)", wanted.join(", ")));
+        }
+    }
+}
