@@ -270,6 +270,9 @@ pub struct RehearseArgs {
     /// Do harm during the install and resume it each time
     #[arg(long, value_enum, hide = true)]
     pub harm: Option<Harm>,
+    /// First install with each node's BMC given to the other: the proof of the fencing must find that
+    #[arg(long, hide = true)]
+    pub swap_bmcs: bool,
     /// Behind the proofs: take everything back, install again, prove again
     #[arg(long, hide = true)]
     pub undo: bool,

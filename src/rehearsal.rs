@@ -7,6 +7,7 @@ pub mod command;
 pub mod lab;
 pub mod mapping;
 pub mod matrix;
+pub mod mixed_up;
 pub mod proof;
 pub mod qemu;
 pub mod repository;
@@ -39,6 +40,8 @@ use lab::{Lab, Machine, Wish};
 use mapping::Ground;
 use wait::{Interrupted, Wait};
 
+/// How long a machine that is to come up may be off meanwhile.
+const OFF_AT_MOST: Duration = Duration::from_secs(30);
 /// Where the run's own files are; the outer process makes the folder, the inner one uses it.
 const SCRATCH: &str = "HAPAIR_SCRATCH";
 
@@ -284,6 +287,13 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
         cancel,
         resume: "hapair rehearse (a rehearsal always begins anew)".to_owned(),
     };
+    if args.swap_bmcs {
+        mixed_up::found(setup, &run("install (with the BMCs mixed up)"))?;
+        for at in At::BOTH {
+            pair.at(at).transport.reset();
+        }
+        until_up(lab, &pair, cancel)?;
+    }
     if let Some(harm) = args.harm {
         matrix::install(&mut proof::Stage { lab: &mut *lab, setup, pair: &pair, cancel }, harm)?;
         for at in At::BOTH {
@@ -434,11 +444,16 @@ pub fn until_up(lab: &mut dyn Lab, pair: &Pair, cancel: &Cancel) -> Result<()> {
     for (machine, at) in Machine::BOTH.into_iter().zip(At::BOTH) {
         let node = pair.at(at);
         let mut wait = Wait::new(cancel, &node.name, lab.patience(), Duration::from_millis(500));
+        let mut seen_on = Instant::now();
         loop {
+            if lab.is_on(machine) {
+                seen_on = Instant::now();
+            }
             match node.exec(&Cmd::read(["true"])) {
                 Ok(output) if output.ok() => break,
                 Ok(output) => bail!("{}: `true` gives {}", node.name, output.code),
-                Err(_) if !lab.is_on(machine) => bail!("{} has ended", node.name),
+                // A reset by its BMC leaves it off for a moment.
+                Err(_) if seen_on.elapsed() > OFF_AT_MOST => bail!("{} has ended", node.name),
                 Err(lost) => {
                     node.transport.reset();
                     wait.again(&format!("{lost}; its console: {}", console_line(lab.console(machine))))?;

@@ -15,6 +15,7 @@ use crate::drbd;
 use crate::fencing;
 use crate::node::{At, Cmd, Pair};
 use crate::setup::Setup;
+use crate::status::Standing;
 
 /// How long a pair may take to come back by itself: DRBD, two mounts and a VM, on emulated machines.
 const RETURN: Duration = Duration::from_secs(2700);
@@ -139,6 +140,11 @@ fn fenced(stage: &Stage<'_>) -> Result<()> {
     });
     let [first, second] = kept;
     let (first, second) = (first?, second?);
+    // `hapair status` holds them against the fencing configuration as it is.
+    let standing = Standing::look(&stage.setup.answers, stage.pair);
+    if let Some(trouble) = standing.troubles.iter().find(|trouble| trouble.name == "fencing-not-proved") {
+        bail!("`hapair status` says: {}", trouble.what);
+    }
     let mut seen = Vec::new();
     for machine in Machine::BOTH {
         let name = &stage.setup.answers.nodes[machine.index()].name;
