@@ -25,6 +25,7 @@ matrix:
 	$(CARGO) test --test rehearsal -- --ignored --nocapture
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm kill-actions
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm power
+	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --swap-bmcs
 
 guards:
 	tests/tools test
