@@ -4,6 +4,7 @@ pub mod bmc;
 pub mod cache;
 pub mod checked;
 pub mod command;
+pub mod drilled;
 pub mod lab;
 pub mod mapping;
 pub mod matrix;
@@ -12,7 +13,9 @@ pub mod proof;
 pub mod qemu;
 pub mod repository;
 pub mod rootfs;
+pub mod times;
 pub mod uml;
+pub mod undone;
 pub mod wait;
 
 use std::collections::BTreeSet;
@@ -27,17 +30,15 @@ use crate::answers::load::Secrets;
 use crate::answers::{Answers, Create, LabHypervisor, Reach, load};
 use crate::cancel::Cancel;
 use crate::cli::{Engine, PlanFormat, RehearseArgs};
-use crate::command::{drill, install, plan, print, say, undo};
-use crate::drill::Part;
-use crate::event::Event;
+use crate::command::{install, plan, print, say};
 use crate::exit;
-use crate::journal::Journal;
 use crate::node::{At, Cmd, Pair};
 use crate::plan::Plan;
 use crate::setup::{Places, Setup};
 use crate::state;
 use lab::{Lab, Machine, Wish};
 use mapping::Ground;
+use times::Times;
 use wait::{Interrupted, Wait};
 
 /// How long a machine that is to come up may be off meanwhile.
@@ -308,7 +309,7 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
     times.steps(setup)?;
     if let Some(only) = &args.drill {
         let began = Instant::now();
-        let code = drilled(args, only, lab, setup, cancel)?;
+        let code = drilled::run(args, only, lab, setup, cancel)?;
         if code != exit::DONE {
             return Ok(code);
         }
@@ -320,7 +321,7 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
     }
     proof::all(&mut proof::Stage { lab: &mut *lab, setup, pair: &pair, cancel }, &mut times)?;
     if args.undo {
-        let code = undone(args, lab, setup, &pair, cancel)?;
+        let code = undone::proved(args, lab, setup, &pair, cancel)?;
         if code != exit::DONE {
             return Ok(code);
         }
@@ -344,94 +345,13 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
     print(&format!(
         "proof: the plan of a finished pair\n  {}\n\ntime per step\n{}\n{}all proofs seen; {:.0} s from start to end\n",
         plan::NOTHING_TO_DO,
-        times.0,
+        times,
         if setup.answers.hypervisor.lab.pv_guests {
             "not rehearsed: moving a VM while it runs, which this emulator can't (see the top of this output)\n"
         } else {
             ""
         },
         began.elapsed().as_secs_f64()
-    ))?;
-    Ok(exit::DONE)
-}
-
-/// The drill, on the machines. One without a BMC that has ended (a kernel of User-Mode Linux does when it panics) is
-/// switched on again.
-fn drilled(args: &RehearseArgs, only: &[Part], lab: &mut dyn Lab, setup: &Setup, cancel: &Cancel) -> Result<u8> {
-    let engine = lab.engine();
-    // Where there are BMCs it is fencing that switches on.
-    let by_hand = lab.bmcs().is_none();
-    let meanwhile = std::cell::RefCell::new(|| {
-        for machine in Machine::BOTH {
-            if by_hand && !lab.is_on(machine) {
-                say(&format!("{} has ended: it is switched on", setup.answers.nodes[machine.index()].name));
-                lab.power_on(machine)?;
-            }
-        }
-        Ok(())
-    });
-    let options = drill::Options {
-        only,
-        report: args.drill_report.clone(),
-        confirm: Some(setup.answers.cluster.clone()),
-        format: args.format,
-        cancel,
-        resume: "hapair rehearse --drill (a rehearsal always begins anew)".to_owned(),
-        ground: Some(format!(
-            "A rehearsal on two throw-away machines ({engine}): these times are no measure of a real pair."
-        )),
-        meanwhile: &meanwhile,
-    };
-    drill::run(setup, &options)
-}
-
-/// Takes everything back, sees that the data stay, installs again and proves it again.
-fn undone(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, pair: &Pair, cancel: &Cancel) -> Result<u8> {
-    let file = format!("{}/.kept-by-undo", setup.answers.storage.mount);
-    proof::ask(pair, At::First, &Cmd::write_sh("echo kept >\"$1\" && sync", [file.clone()]))?;
-    let options = undo::Options {
-        until: None,
-        confirm: Some(setup.answers.cluster.clone()),
-        format: args.format,
-        cancel,
-        resume: "hapair rehearse (a rehearsal always begins anew)".to_owned(),
-    };
-    let back = undo::run(setup, &options)?;
-    if back.code != exit::DONE {
-        return Ok(back.code);
-    }
-    let script = "! pidof corosync pacemakerd >/dev/null && ! grep -q ' ocfs2 rw' /proc/mounts && ! grep -q 'cs:Connected' /proc/drbd \
-                  && [ ! -e /etc/ocfs2/cluster.conf ] && [ ! -e /etc/drbd.d/hapair.res ]";
-    for at in At::BOTH {
-        proof::ask(pair, at, &Cmd::read_sh(script, [] as [&str; 0]))
-            .with_context(|| format!("{} after undo", pair.at(at).name))?;
-    }
-    let again = undo::run(setup, &options)?;
-    if again.changed > 0 {
-        bail!("a second undo took back {} things: there must be nothing left", again.changed);
-    }
-    let run = install::Run {
-        command: "install (after undo)".to_owned(),
-        steps: None,
-        with_needs: false,
-        continue_after_reboot: false,
-        format: args.format,
-        cancel,
-        resume: options.resume.clone(),
-    };
-    let third = install::run(setup, &run)?;
-    if third.code != exit::DONE {
-        return Ok(third.code);
-    }
-    for at in At::BOTH {
-        if proof::ask(pair, at, &Cmd::read(["cat", &file]))?.trim() != "kept" {
-            bail!("{}: {file} is not what was written before undo", pair.at(at).name);
-        }
-    }
-    proof::state(&proof::Stage { lab, setup, pair, cancel })?;
-    print(&format!(
-        "proof: undo took back {} things, a second one none; an install made the pair again, with its data\n",
-        back.changed
     ))?;
     Ok(exit::DONE)
 }
@@ -470,34 +390,6 @@ fn console_line(console: &Path) -> String {
     let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]).into_owned();
     let plain = console::strip_ansi_codes(&tail).replace(|sign: char| sign.is_control() && sign != '\n', "");
     plain.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("nothing yet").to_owned()
-}
-
-/// How long each part took, a line each.
-#[derive(Debug, Default)]
-pub struct Times(String);
-
-impl Times {
-    fn line(&mut self, what: &str, time: &str) {
-        self.0.push_str(&format!("  {what:30} {time}\n"));
-    }
-
-    /// A part that began then and ended now.
-    pub fn add(&mut self, what: &str, began: Instant) {
-        self.line(what, &format!("{:7.1} s", began.elapsed().as_secs_f64()));
-    }
-
-    /// The steps of the first install, from its journal.
-    fn steps(&mut self, setup: &Setup) -> Result<()> {
-        for line in Journal::read(&setup.state, &setup.answers.cluster)? {
-            match line.event {
-                Event::StepDone { step, seconds, .. } => self.line(&step, &format!("{seconds:7.1} s")),
-                Event::StepSkipped { step, why } => self.line(&step, &why),
-                Event::RunDone { .. } => break,
-                _ => {}
-            }
-        }
-        Ok(())
-    }
 }
 
 fn keep(lab: &mut dyn Lab, setup: &Setup, cancel: &Cancel) -> Result<()> {
