@@ -643,7 +643,7 @@ on 1 sh /root/cluster/load.sh load resources /root/cluster/stonith.xml
 # It worked: `stonith_admin --list node2` on node1 names a device; `crm_mon -1` shows it as Started (Ubuntu 7.10: `stonith -t external/ssh hostlist='node1 node2' -l`; crm_mon)
 
 
-# === boot: Promote and mount at each boot, before any VM; prove the fencing
+# === boot: Promote and mount at each boot, before any VM
 #
 # After a reboot the DRBD resource has to become Primary and be mounted before the cluster starts a VM on it; and at
 # `halt` it is the other way round: VMs leave, then the file system is unmounted, then DRBD is demoted, and only then
