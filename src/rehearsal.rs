@@ -366,10 +366,12 @@ pub fn until_up(lab: &mut dyn Lab, pair: &Pair, cancel: &Cancel) -> Result<()> {
         let mut wait = Wait::new(cancel, &node.name, lab.patience(), Duration::from_millis(500));
         let mut seen_on = Instant::now();
         loop {
+            let answer = node.exec(&Cmd::read(["true"]));
+            // Asked afterwards: a try may take longer than a machine may be off.
             if lab.is_on(machine) {
                 seen_on = Instant::now();
             }
-            match node.exec(&Cmd::read(["true"])) {
+            match answer {
                 Ok(output) if output.ok() => break,
                 Ok(output) => bail!("{}: `true` gives {}", node.name, output.code),
                 // A reset by its BMC leaves it off for a moment.
