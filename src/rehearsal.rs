@@ -412,6 +412,18 @@ fn keep(lab: &mut dyn Lab, setup: &Setup, cancel: &Cancel) -> Result<()> {
         let key = lab.login(Machine::First).key;
         text.push_str(&format!("  the wizard: {enter} env HAPAIR_LAB=true hapair --identity {}\n", key.display()));
     }
+    for (bmc, node) in lab.bmcs().iter().flatten().zip(&setup.answers.nodes) {
+        let path = setup.state.join(format!("bmc-of-{}", node.name));
+        // The state folder is its owner's alone, and goes with the run.
+        std::fs::write(&path, bmc.password.reveal()).with_context(|| format!("writing {}", path.display()))?;
+        text.push_str(&format!(
+            "  the BMC of {}: {}, user {}, password in {}\n",
+            node.name,
+            bmc.address,
+            bmc.user,
+            path.display()
+        ));
+    }
     print(&text)?;
     while !cancel.requested() {
         std::thread::sleep(Duration::from_millis(300));

@@ -250,11 +250,21 @@ fn two_machines_become_a_pair() {
         .spawn()
         .unwrap();
     let mut enter = String::new();
+    let mut bmcs = Vec::new();
     for line in BufReader::new(lab.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         if let Some((_, words)) = line.split_once("the wizard: ") {
             enter = words.to_owned();
-            break;
+        }
+        // «the BMC of node1: 198.18.0.1, user hapair, password in /...»
+        if let Some((_, words)) = line.split_once("the BMC of ") {
+            let (_, words) = words.split_once(": ").unwrap();
+            let (address, words) = words.split_once(", user ").unwrap();
+            let (user, file) = words.split_once(", password in ").unwrap();
+            bmcs.push([address.to_owned(), user.to_owned(), std::fs::read_to_string(file).unwrap()]);
+            if bmcs.len() == 2 {
+                break;
+            }
         }
     }
     assert!(!enter.is_empty(), "the machines did not start");
@@ -282,7 +292,14 @@ fn two_machines_become_a_pair() {
         ("Which device of node1", ""),
         ("Which device of node2", ""),
         ("How large is the new partition", ""),
-        ("How is a machine switched off", "\x1b[B\x1b[B\x1b[B"),
+        ("How is a machine switched off", ""),
+        ("Address of the BMC of node1", &bmcs[0][0]),
+        ("User at the BMC of node1", &bmcs[0][1]),
+        ("Where are passwords kept", ""),
+        ("Password at the BMC of node1", &bmcs[0][2]),
+        ("Address of the BMC of node2", &bmcs[1][0]),
+        ("User at the BMC of node2", ""),
+        ("Password at the BMC of node2", &bmcs[1][2]),
         ("Shall hapair make a virtual machine", ""),
         ("Name of the virtual machine", ""),
         ("What does vm01 start from", ""),
@@ -300,7 +317,8 @@ fn two_machines_become_a_pair() {
     screen.wait("Shall it be done?", 240);
     assert!(screen.all().contains("Nothing: no device that is taken holds anything."));
     screen.press(ENTER);
-    screen.wait("are a pair", 900);
+    // With the proof of the fencing, which boots each node once more.
+    screen.wait("are a pair", 2700);
     assert_eq!(screen.code(20), 0);
     screen.assert_as_before("at the end");
     assert!(load::file(&folder.path().join("pair.yaml"), Secrets::Resolve).is_ok());
