@@ -1,5 +1,5 @@
 # link.sh SECONDS PEER WHAT [PEER WHAT]... : from now on nothing goes to PEER and nothing comes from it, of WHAT: udp, tcp:PORT
-# or all. By itself it ends after SECONDS, whoever else is dead by then; mend.sh ends it before.
+# or all. By itself it ends after SECONDS, whoever else is dead by then; unlink.sh ends it before.
 mark=/run/hapair/drill-link
 seconds=$1
 shift
