@@ -304,6 +304,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sent_over_a_cut_link_is_lost_and_not_refused() {
+        // With a refusal knet sends nothing over the second link either, and one node fences the other.
+        assert!(LINK.contains("[ \"$direction\" = ingress ] || verdict=trap"));
+        assert!(!LINK.contains("action drop"));
+    }
+
+    #[test]
     fn links_are_whole_on_both_nodes_before_anything_asks_the_cluster() {
         let answers = answers();
         let mend = Ground { answers: &answers, serving: At::First, vms: &[] }.mend();
