@@ -28,6 +28,10 @@ struct Model {
     host: usize,
     /// Acknowledged: number, run, seconds.
     acks: Vec<(u64, usize, f64)>,
+    /// The cluster remembers a fencing that failed.
+    unfenced: bool,
+    /// DRBD's handler has left its constraint.
+    forbidden: bool,
     /// Numbers that the disk has lost.
     swallowed: Vec<u64>,
     written: Vec<String>,
@@ -66,13 +70,24 @@ impl Model {
                 node + 1
             )
         };
+        let history = if self.unfenced {
+            "<fence_history><fence_event target=\"node2\" action=\"reboot\" status=\"failed\"/></fence_history>"
+        } else {
+            ""
+        };
+        let bans = if self.forbidden {
+            "<bans><ban id=\"drbd-fence-by-handler-r0-drbd-r0-clone\" resource=\"drbd-r0-clone\" node=\"node2\" \
+             weight=\"-1000000\"/></bans>"
+        } else {
+            ""
+        };
         let counter =
             if self.counter { resource("hapair-drill", "ocf:hapair:StandIn", self.host) } else { String::new() };
         format!(
             "<pacemaker-result><summary><current_dc present=\"true\" name=\"node1\" with_quorum=\"true\"/>\
              <cluster_options stonith-enabled=\"true\" maintenance-mode=\"false\"/></summary><nodes>\
              <node name=\"node1\" online=\"true\" standby=\"{}\"/><node name=\"node2\" online=\"true\" standby=\"{}\"/></nodes>\
-             <resources>{counter}{}{}{}</resources></pacemaker-result>",
+             <resources>{counter}{}{}{}</resources>{history}{bans}</pacemaker-result>",
             standby(0),
             standby(1),
             resource("vm01", "ocf:heartbeat:Xen", 1),
@@ -99,6 +114,14 @@ impl Model {
             }
             ["crm_resource", "--ban", .., "--node", from, "--lifetime", _] => {
                 self.banned = Some(usize::from(*from == "node2"));
+                says("")
+            }
+            ["stonith_admin", "--cleanup", "--history", "node2"] => {
+                self.unfenced = false;
+                says("")
+            }
+            ["sh", ..] if script.contains("cibadmin -D --xpath \"//rsc_location[@id='drbd-fence-by-handler-") => {
+                self.forbidden = false;
                 says("")
             }
             ["crm_resource", "--clear", ..] => {
@@ -152,7 +175,10 @@ impl Model {
 fn short(cmd: &Cmd) -> String {
     let text = cmd.argv.join(" ");
     for (part, name) in [
+        ("unlink.sh", "unlink"),
         ("mend.sh", "mend"),
+        ("stonith_admin --cleanup", "forget"),
+        ("cibadmin -D --xpath", "lift"),
         ("cli-ban-", "unban"),
         ("systemd-run", "timer"),
         ("remove.sh", "remove the counter"),
@@ -194,12 +220,21 @@ impl Stage {
             banned: None,
             host: 0,
             acks: Vec::new(),
+            unfenced: false,
+            forbidden: false,
             swallowed: Vec::new(),
             written: Vec::new(),
         }));
         let node = |number: usize| {
             let model = Arc::clone(&model);
-            let answer = move |cmd: &Cmd| -> Result<Output, Lost> { Ok(model.lock().unwrap().answer(number, cmd)) };
+            let answer = move |cmd: &Cmd| -> Result<Output, Lost> {
+                let output = model.lock().unwrap().answer(number, cmd);
+                // What the disk held is told a while after it was read, and the counter goes on meanwhile.
+                if cmd.argv.get(2).is_some_and(|script| script.contains("awk")) {
+                    std::thread::sleep(std::time::Duration::from_millis(1200));
+                }
+                Ok(output)
+            };
             Node { name: format!("node{}", number + 1), transport: Arc::new(Scripted::new(answer)) }
         };
         let pair = Pair([node(0), node(1)]);
@@ -259,7 +294,8 @@ fn a_standby_is_measured_and_taken_back_and_what_can_not_be_done_is_skipped() {
     // The switch of a dead man before the harm, and everything mended behind it.
     let written = stage.written();
     let from = written.iter().position(|line| line == "node1: start the counter").unwrap();
-    let expected = ["node1: timer", "node1: standby", "node1: mend", "node2: mend", "node1: unban"];
+    let back = ["node1: unlink", "node2: unlink", "node1: mend", "node2: mend", "node1: unban"];
+    let expected = [["node1: timer", "node1: standby"].as_slice(), &back].concat();
     assert_eq!(written[from + 1..], expected, "{written:?}");
     assert_eq!(Unfinished::of(&stage.setup.state).unwrap().unwrap().running, None);
 }
@@ -296,10 +332,25 @@ fn what_a_killed_drill_left_is_taken_back_before_anything_else() {
     assert!(restored.is_ok(), "{restored:?}");
     assert_eq!(kept.running, None);
     assert_eq!(stage.model.lock().unwrap().standby, None);
-    assert_eq!(stage.written(), ["node1: mend", "node2: mend", "node1: unban"]);
+    assert_eq!(stage.written(), ["node1: unlink", "node2: unlink", "node1: mend", "node2: mend", "node1: unban"]);
     let events = stage.events.lock().unwrap();
     let said = |what: &str| events.iter().any(|event| matches!(event, Event::Note { text } if text.contains(what)));
     assert!(said("taken back first") && said("out of standby again"), "{events:?}");
+}
+
+#[test]
+fn what_the_cluster_only_remembers_is_forgotten() {
+    let stage = Stage::new();
+    {
+        let mut model = stage.model.lock().unwrap();
+        (model.unfenced, model.forbidden) = (true, true);
+    }
+    let mut kept = Unfinished { running: Some(Part::FencingDead), ..Unfinished::new() };
+    let restored = stage.drill(|drill| drill.restore(&mut kept));
+    assert!(restored.is_ok(), "{restored:?}");
+    let written = stage.written();
+    // The constraint first: while it is there the pair is not well, and nothing is only a memory.
+    assert_eq!(written[5..], ["node1: lift", "node1: forget"], "{written:?}");
 }
 
 #[test]

@@ -119,10 +119,17 @@ fn work(drill: &Drill<'_>, parts: &[Part], kept: &mut Unfinished, harms: bool) -
     match done {
         Ok(()) => drill.remove_guest(),
         Err(stop) => {
-            drill.leave()?;
-            if matches!(stop, Stop::Interrupted) {
-                kept.running = None;
-                kept.keep(&drill.setup.state)?;
+            match drill.leave() {
+                Ok(()) if matches!(stop, Stop::Interrupted) => {
+                    kept.running = None;
+                    kept.keep(&drill.setup.state)?;
+                }
+                Ok(()) => {}
+                // Why it ended is the news; what is left is taken back by the next run.
+                Err(Stop::Failed(failure)) => (drill.emit)(&Event::Note {
+                    text: format!("not everything could be taken back; the same command does it first: {failure}"),
+                })?,
+                Err(other) => return Err(other),
             }
             Err(stop)
         }

@@ -1,5 +1,5 @@
 # link.sh SECONDS PEER WHAT [PEER WHAT]... : from now on nothing goes to PEER and nothing comes from it, of WHAT: udp, tcp:PORT
-# or all. By itself it ends after SECONDS, whoever else is dead by then; mend.sh ends it before.
+# or all. By itself it ends after SECONDS, whoever else is dead by then; unlink.sh ends it before.
 mark=/run/hapair/drill-link
 seconds=$1
 shift
@@ -13,10 +13,13 @@ take_back() {
 systemctl stop hapair-drill-link.timer 2>/dev/null
 systemd-run --quiet --collect --unit=hapair-drill-link --on-active="$seconds" \
     /bin/sh -c 'while read -r dev; do tc qdisc del dev "$dev" clsact; done <"$1"; rm -f "$1"' sh "$mark" || exit 1
+# Lost on the way and not refused here: behind `drop` a sender would be told ENOBUFS, and Corosync's knet then tries that one
+# packet again for ever, and sends nothing over its other link either. `trap` takes a packet away without a word.
 drop() {
-    direction=$1
+    direction=$1 verdict=drop
+    [ "$direction" = ingress ] || verdict=trap
     shift
-    tc filter add dev "$dev" "$direction" protocol ip pref 77 u32 "$@" action drop && return
+    tc filter add dev "$dev" "$direction" protocol ip pref 77 u32 "$@" action "$verdict" && return
     take_back
     exit 1
 }

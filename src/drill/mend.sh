@@ -1,18 +1,12 @@
-# mend.sh RESOURCE NODE : takes away what a part of a drill may have left on this node, whatever it was. May run again.
+# mend.sh RESOURCE NODE : takes away what a part of a drill may have left on this node, beside a cut link. May run again.
 resource=$1 node=$2
-mark=/run/hapair/drill-link
-if [ -e "$mark" ]; then
-    while read -r dev; do tc qdisc del dev "$dev" clsact; done <"$mark"
-    rm -f "$mark"
-    echo "the links of $node are whole again"
-fi
 case $(drbdadm dstate "$resource" 2>/dev/null) in
     Diskless/*)
         drbdadm attach "$resource" || exit 1
         echo "the disk of $resource is attached again on $node"
         ;;
 esac
-for unit in hapair-drill-link hapair-drill-disk hapair-drill-standby; do
+for unit in hapair-drill-disk hapair-drill-standby; do
     ! systemctl --quiet is-active "$unit.timer" || systemctl stop "$unit.timer"
 done
 if pidof pacemakerd >/dev/null && crm_standby -G -N "$node" -l reboot -q 2>/dev/null | grep -qx on; then

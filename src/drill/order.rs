@@ -8,12 +8,16 @@ use crate::answers::Answers;
 use crate::node::{At, Cmd};
 
 const LINK: &str = include_str!("link.sh");
+const UNLINK: &str = include_str!("unlink.sh");
 const MEND: &str = include_str!("mend.sh");
 
 /// Seconds after which a cut link or a detached disk is mended by its node's own timer.
 const CUT: u64 = 600;
 /// The same for a standby.
 const STANDBY: u64 = 900;
+/// Seconds for which nothing may happen while nobody can fence. From the cut on no heartbeat reaches the disks, and a node
+/// without one resets itself after 150 s (`templates/ocfs2/o2cb.tera`): the links have to be back well before.
+const HELPLESS: u64 = 90;
 
 /// OCFS2's port (`templates/ocfs2/`).
 const O2CB: u16 = 7777;
@@ -131,7 +135,7 @@ impl Ground<'_> {
                 };
                 // What fences first, on both; the links last.
                 let orders = vec![bmcs(at.peer(), Vec::new()), bmcs(at, self.all(at))];
-                vec![stage(orders, Until::Watched(120))]
+                vec![stage(orders, Until::Watched(HELPLESS))]
             }
             Part::Kill => vec![
                 stage(vec![kill_service(at)], Until::Answered { least: 15, most: 240 }),
@@ -186,13 +190,14 @@ impl Ground<'_> {
     /// Takes back whatever a part may have left: on each node, then in the cluster.
     #[must_use]
     pub fn mend(&self) -> Vec<Order> {
-        let mut orders: Vec<Order> = At::BOTH
-            .into_iter()
-            .map(|at| {
-                let args = [self.answers.storage.resource.as_str(), self.name(at)];
-                Order::new(at, "mend what was cut or detached here", Cmd::write_sh(MEND, args))
-            })
-            .collect();
+        // The links first, on both: it is quick, and without them the rest may wait for an answer of the cluster.
+        let unlink =
+            |at| Order::new(at, "tc: let through again what was cut here", Cmd::write_sh(UNLINK, [self.name(at)]));
+        let mend = |at| {
+            let args = [self.answers.storage.resource.as_str(), self.name(at)];
+            Order::new(at, "mend what was detached or in standby here", Cmd::write_sh(MEND, args))
+        };
+        let mut orders: Vec<Order> = At::BOTH.into_iter().map(unlink).chain(At::BOTH.into_iter().map(mend)).collect();
         orders.push(self.unban());
         orders
     }
@@ -296,6 +301,22 @@ mod tests {
         assert!(typed.iter().filter(|line| line.contains("--ban")).all(|line| line.contains("--lifetime PT30M")));
         assert_eq!(typed.iter().filter(|line| line.contains("--ban")).count(), 4, "{typed:?}");
         assert_eq!(typed.iter().filter(|line| line.contains("--clear")).count(), 2, "{typed:?}");
+    }
+
+    #[test]
+    fn what_is_sent_over_a_cut_link_is_lost_and_not_refused() {
+        // With a refusal knet sends nothing over the second link either, and one node fences the other.
+        assert!(LINK.contains("[ \"$direction\" = ingress ] || verdict=trap"));
+        assert!(!LINK.contains("action drop"));
+    }
+
+    #[test]
+    fn links_are_whole_on_both_nodes_before_anything_asks_the_cluster() {
+        let answers = answers();
+        let mend = Ground { answers: &answers, serving: At::First, vms: &[] }.mend();
+        let tc: Vec<bool> = mend.iter().map(|order| order.cmd.argv[2].contains("tc qdisc del")).collect();
+        assert_eq!(tc, [true, true, false, false, false]);
+        assert!(!UNLINK.contains("crm_") && !UNLINK.contains("drbdadm"));
     }
 
     #[test]

@@ -81,6 +81,12 @@ impl Now {
         }
     }
 
+    /// Whether a trouble of this name is there.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.standing.iter().flat_map(|standing| &standing.troubles).any(|trouble| trouble.name == name)
+    }
+
     /// The node that runs a resource, and no other.
     #[must_use]
     pub fn host(&self, answers: &Answers, id: &str) -> Option<At> {

@@ -176,6 +176,28 @@ fn what_an_administrator_left_behind_is_named() {
 }
 
 #[test]
+fn a_constraint_of_drbds_handler_is_named_only_when_both_sides_are_good() {
+    let forbidden = |view: &mut ClusterView| {
+        view.bans = vec![BanView {
+            id: "drbd-fence-by-handler-r0-drbd-r0-clone".into(),
+            resource: "drbd-r0-clone".into(),
+            node: "node2".into(),
+            weight: -1_000_000,
+        }];
+    };
+    let left = with_view(forbidden);
+    assert_eq!(names(&left), ["drbd-fence-left"]);
+    assert!(left.troubles[0].mend[0].command.contains("rsc_location[@id='drbd-fence-by-handler-r0-drbd-r0-clone']"));
+    // While one of them is gone it is as it has to be.
+    let mut view = view();
+    forbidden(&mut view);
+    let mut alone = node(GOOD, MOUNTS);
+    alone.cluster = Ok(view);
+    let standing = standing([Ok(alone), Err("off".into())]);
+    assert!(!names(&standing).contains(&"drbd-fence-left"), "{:?}", standing.troubles);
+}
+
+#[test]
 fn fencing_that_failed_is_named_until_one_works() {
     let event = |status: &str| FencingView {
         target: "node2".into(),

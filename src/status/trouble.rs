@@ -67,7 +67,10 @@ pub fn all(
         of_drbd(answers, names, nodes, &mut found);
     }
     match view {
-        Some(view) => of_cluster(answers, names, view, vms, &mut found),
+        Some(view) => {
+            of_cluster(answers, names, view, vms, &mut found);
+            of_handler(nodes, view, &mut found);
+        }
         None if nodes.iter().any(Result::is_ok) => found.push(
             Trouble::new(
                 "cluster-down",
@@ -325,6 +328,33 @@ fn of_fencing(view: &ClusterView, found: &mut Vec<Trouble>) {
                 ),
             );
         }
+    }
+}
+
+/// DRBD's own constraint, for a peer whose data are not good, on a pair where they are.
+fn of_handler(nodes: &[Result<NodeStatus, String>; 2], view: &ClusterView, found: &mut Vec<Trouble>) {
+    let good = |node: &Result<NodeStatus, String>| {
+        let device = node.as_ref().ok().and_then(|node| node.drbd.device.as_ref());
+        device.is_some_and(|device| device.connected() && !device.syncing() && device.disk == "UpToDate")
+    };
+    if !nodes.iter().all(good) {
+        return;
+    }
+    let mut known: Vec<&str> = Vec::new();
+    for ban in view.bans.iter().filter(|ban| ban.id.starts_with("drbd-fence-by-handler-")) {
+        if known.contains(&ban.id.as_str()) {
+            continue;
+        }
+        known.push(&ban.id);
+        let what = format!(
+            "{} may not be Primary on {}: DRBD forbade it while that side was behind, and both are UpToDate again ({})",
+            ban.resource, ban.node, ban.id
+        );
+        found.push(Trouble::new("drbd-fence-left", None, what).mend(
+            "either node",
+            format!("cibadmin -D --xpath \"//rsc_location[@id='{}']\"", ban.id),
+            "none as long as both sides are UpToDate and Connected",
+        ));
     }
 }
 

@@ -16,13 +16,16 @@ const FRESH: f64 = 20.0;
 /// For how long it is tried again to take something back, in seconds.
 const AGAIN: f64 = 900.0;
 /// Troubles that are only the memory of something that is over.
-const MEMORIES: [&str; 2] = ["action-failed", "ban-left"];
+const MEMORIES: [&str; 3] = ["action-failed", "ban-left", "fencing-failed"];
+/// Seconds for which DRBD's own constraint may still be there when both sides are good again: a handler takes it away.
+const HANDLER: f64 = 30.0;
 
 impl Drill<'_> {
     /// Waits until the pair is healthy, and serves if that is asked for, both seen after `since`; what is only the memory of a
     /// failure is cleaned.
     pub(super) fn healthy(&self, part: Part, since: f64, serving: bool) -> Result<Option<Now>, Stop> {
         let mut cleaned = f64::NEG_INFINITY;
+        let mut left: Option<f64> = None;
         self.wait(part.id(), "the pair to be healthy", HEALTHY, |now| {
             let fresh = now.heard.iter().all(|heard| heard.is_some_and(|at| at > since));
             let steady = now.healthy_since.is_some_and(|at| now.at - at.max(since) >= STEADY);
@@ -30,15 +33,43 @@ impl Drill<'_> {
                 return Some(now.clone());
             }
             let troubles: &[Trouble] = now.standing.as_ref().map_or(&[], |standing| &standing.troubles);
-            let memories = !troubles.is_empty() && troubles.iter().all(|trouble| MEMORIES.contains(&trouble.name));
+            // With the failure the cluster also forgets why it starts something (a fencing device) no more.
+            let past = |name| MEMORIES.contains(&name) || name == "resource-down";
+            let memories = troubles.iter().any(|trouble| MEMORIES.contains(&trouble.name))
+                && troubles.iter().all(|trouble| past(trouble.name));
             if fresh && memories && now.at - cleaned > 20.0 {
                 cleaned = now.at;
-                let cleanup = Cmd::write(["crm_resource", "--cleanup"]);
-                // Looked at again in any case.
-                let _ = self.run(&Order::new(At::First, "crm_resource --cleanup", cleanup));
+                self.forget(troubles);
+            }
+            if !now.has("drbd-fence-left") {
+                left = None;
+            } else if fresh && now.at - *left.get_or_insert(now.at) > HANDLER {
+                left = None;
+                self.lift(troubles);
             }
             None
         })
+    }
+
+    /// The cluster forgets failures that are over. Whether it worked is looked at again in any case.
+    fn forget(&self, troubles: &[Trouble]) {
+        let mut orders = vec![vec!["crm_resource", "--cleanup"]];
+        for trouble in troubles.iter().filter(|trouble| trouble.name == "fencing-failed") {
+            orders.extend(trouble.node.as_deref().map(|node| vec!["stonith_admin", "--cleanup", "--history", node]));
+        }
+        for words in orders {
+            let _ = self.run(&Order::new(At::First, words.join(" "), Cmd::write(words)));
+        }
+    }
+
+    /// Takes away a constraint of DRBD's handler that outlived its reason: a link that came back before anything was written
+    /// needs no synchronisation, and only behind one DRBD would take it away itself.
+    fn lift(&self, troubles: &[Trouble]) {
+        let left = troubles.iter().filter(|trouble| trouble.name == "drbd-fence-left");
+        for mend in left.flat_map(|trouble| &trouble.mend) {
+            let order = Order::new(At::First, mend.command.clone(), Cmd::write_sh(&mend.command, [] as [&str; 0]));
+            let _ = self.run(&order);
+        }
     }
 
     /// Takes back whatever the part did, and waits until the pair is healthy again; gives since when it is.

@@ -48,7 +48,9 @@ impl Drill<'_> {
                 #[allow(clippy::cast_precision_loss)]
                 let (least, most) = (least as f64, most as f64);
                 self.wait(part.id(), "the service to go on", most, |now| {
-                    (now.at - began >= least && now.serves()).then_some(())
+                    // Not while one is still to be fenced: what was cut would come back in the middle of it, and the service
+                    // may go on there until then.
+                    (now.at - began >= least && now.serves() && !now.has("node-unclean")).then_some(())
                 })?;
             }
             Until::Watched(seconds) => {
@@ -57,11 +59,8 @@ impl Drill<'_> {
                 self.wait(part.id(), "nothing to happen", seconds + 1.0, |now| {
                     (now.at - began >= seconds).then_some(())
                 })?;
-                let told = self.watch.now().standing.is_some_and(|standing| {
-                    let mends = standing.troubles.iter().flat_map(|trouble| &trouble.mend);
-                    mends.into_iter().any(|mend| mend.command.contains("stonith_admin --confirm"))
-                });
-                if !told {
+                // An unclean node is told together with `stonith_admin --confirm` (`status::trouble`).
+                if !self.watch.noticed().contains("node-unclean") {
                     seen.push("status did not say that a person has to confirm".to_owned());
                 }
                 let nodes = self.watch.ledger().nodes(began, self.watch.time());
@@ -84,6 +83,8 @@ impl Drill<'_> {
         let wanted: &[&str] = match part {
             Part::Standby => &["node-standby"],
             Part::DiskError => &["diskless"],
+            // Of the counter at least the cluster remembers that it ended.
+            Part::Kill => &["action-failed"],
             Part::ClusterLink => &["link-down", "node-unclean", "node-offline"],
             Part::ReplicationLink => {
                 &["disconnected", "standalone", "node-unclean", "node-offline", "node-unreachable"]
