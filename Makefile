@@ -16,7 +16,7 @@ rehearse:
 	$(CARGO) run --quiet -- rehearse --engine auto
 
 rehearse-xen:
-	tests/tools rehearse-xen
+	QEMU="$(QEMU)" tests/tools rehearse-xen
 	$(CARGO) run --quiet -- rehearse --engine qemu $(if $(QEMU),--qemu $(QEMU))
 
 matrix:

@@ -43,6 +43,9 @@ impl Hardware {
         add("-chardev", format!("file,id=console,path={},append=on", path(&self.console)));
         add("-serial", "chardev:console".to_owned());
         add("-device", "virtio-rng-pci,addr=0x7".to_owned());
+        // Behind all else on the bus, so that the network cards keep their slots and with them their names. Nothing
+        // happens before somebody opens it.
+        add("-device", "i6300esb,addr=0x8".to_owned());
         // The host's page cache is the disk's: it survives QEMU's end, and only hapair's host could lose it.
         add(
             "-drive",
@@ -153,5 +156,6 @@ mod tests {
         );
         assert!(first.contains("file=/s/a,,b,if=none"), "{first}");
         assert!(first.contains("addr=0x4") && first.contains("addr=0x6"), "{first}");
+        assert!(first.contains("-device i6300esb,addr=0x8"), "{first}");
     }
 }
