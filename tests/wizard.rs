@@ -322,8 +322,8 @@ fn two_machines_become_a_pair() {
     assert_eq!(screen.code(20), 0);
     screen.assert_as_before("at the end");
     assert!(load::file(&folder.path().join("pair.yaml"), Secrets::Resolve).is_ok());
-    // Its end takes the machines with it.
+    // Its end takes the machines with it; an interrupt would be for the terminal, which tells all of them.
     let pid = rustix::process::Pid::from_child(&lab);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     lab.wait().unwrap();
 }
