@@ -329,6 +329,7 @@ impl<'a> Engine<'a> {
                     "compare the fingerprint with the node's own console before you accept it".to_owned()
                 }
                 Lost::Auth(_) => format!("let your key in on {node}: ssh-copy-id"),
+                Lost::Sudo(_) => format!("let this user use sudo without a password on {node}"),
                 Lost::Refused(_) => "this is a defect of hapair: a check must only read".to_owned(),
             },
             resume: Some(self.resume.clone()),

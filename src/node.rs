@@ -217,6 +217,8 @@ pub enum Lost {
     HostKey(String),
     /// The node does not let us in.
     Auth(String),
+    /// It lets us in, but not as root: sudo is missing or refuses.
+    Sudo(String),
     /// The connection went away in mid-command.
     Dropped(String),
     /// A write was given to a node that may only be read.
@@ -229,6 +231,7 @@ impl fmt::Display for Lost {
             Lost::Unreachable(why) => write!(f, "cannot be reached: {why}"),
             Lost::HostKey(why) => write!(f, "its host key is not accepted: {why}"),
             Lost::Auth(why) => write!(f, "does not let us in: {why}"),
+            Lost::Sudo(why) => write!(f, "does not let us become root: {why}"),
             Lost::Dropped(why) => write!(f, "the connection broke: {why}"),
             Lost::Refused(why) => write!(f, "refused, since this run only reads: {why}"),
         }

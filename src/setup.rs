@@ -324,6 +324,7 @@ fn guarded(transport: impl Transport + 'static, may_write: bool) -> Arc<dyn Tran
 pub fn unreachable(node: &str, lost: &Lost) -> Failure {
     let next = match lost {
         Lost::HostKey(_) => "compare the fingerprint with what the node's own console shows before you accept it",
+        Lost::Sudo(_) => "let this user use sudo without a password there, or log in as root",
         Lost::Auth(_) => "let your key in: ssh-copy-id USER@HOST; hapair asks for no password",
         _ => "see that the node is on, and that `ssh` reaches it from here",
     };

@@ -18,7 +18,7 @@ mod sheet;
 pub mod terminal;
 mod vms;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -105,8 +105,8 @@ pub struct Wizard<'a> {
     pub draft: Draft,
     /// Answers before each question that was answered.
     history: Vec<Draft>,
-    /// Machines that let us in.
-    entered: BTreeSet<String>,
+    /// Machines that let us in, and the fingerprint of the key that was accepted here.
+    entered: BTreeMap<String, Option<String>>,
     /// What was found, and how those machines were reached.
     found: Option<([Reach; 2], [Facts; 2])>,
 }
@@ -120,7 +120,7 @@ impl<'a> Wizard<'a> {
         lab: bool,
         draft: Draft,
     ) -> Self {
-        Self { asker, machines, catalog, lab, draft, history: Vec::new(), entered: BTreeSet::new(), found: None }
+        Self { asker, machines, catalog, lab, draft, history: Vec::new(), entered: BTreeMap::new(), found: None }
     }
 
     /// Asks until nothing is left to decide; gives what was found on the machines.
@@ -194,11 +194,16 @@ impl<'a> Wizard<'a> {
         for n in 0..2 {
             let Some(reach) = self.reach(n) else { continue };
             let name = format!("{reach:?}");
-            if self.entered.contains(&name) {
+            if let Some(accepted) = self.entered.get(&name).cloned() {
+                // Whoever goes back and names it again has accepted its key already.
+                self.keep_key(n, accepted)?;
                 continue;
             }
             match self.meet(n, &reach)? {
-                Ok(()) => drop(self.entered.insert(name)),
+                Ok(()) => {
+                    let accepted = self.draft.get(&format!("nodes[{n}].host_key"));
+                    self.entered.insert(name, accepted);
+                }
                 Err(why) => {
                     self.asker.say(Tone::Bad, &why);
                     if !self.back() {
@@ -247,13 +252,19 @@ impl<'a> Wizard<'a> {
                 if let Err(lost) = self.machines.accept(reach, &keys) {
                     return Ok(Err(lost.to_string()));
                 }
-                // So the same answers are enough on another machine.
-                if expected.is_none() {
-                    self.draft = self.draft.with(&vec![(format!("nodes[{n}].host_key"), best.fingerprint.clone())])?;
-                }
+                self.keep_key(n, Some(best.fingerprint.clone()))?;
             }
         }
         self.enter(reach, &who)
+    }
+
+    /// An accepted key goes into the answers, so that they are enough on another machine.
+    fn keep_key(&mut self, n: usize, accepted: Option<String>) -> Result<()> {
+        let path = format!("nodes[{n}].host_key");
+        if let (Some(fingerprint), false) = (accepted, self.draft.has(&path)) {
+            self.draft = self.draft.with(&vec![(path, fingerprint)])?;
+        }
+        Ok(())
     }
 
     fn enter(&mut self, reach: &Reach, who: &str) -> Result<Result<(), String>> {
@@ -267,10 +278,10 @@ impl<'a> Wizard<'a> {
             })?;
             match entered {
                 Ok(output) if output.ok() => return Ok(Ok(())),
-                Ok(output) => {
+                Ok(_) => return Ok(Err(format!("On {who} not even `true` can be run."))),
+                Err(Lost::Sudo(why)) => {
                     let user = if let Reach::Ssh { user, .. } = reach { user } else { "you" };
-                    let said = output.errors().lines().last().unwrap_or_default().trim().to_owned();
-                    self.asker.say(Tone::Bad, &format!("{who} lets {user} in, but not as root: {said}"));
+                    self.asker.say(Tone::Bad, &format!("{who} lets {user} in, but not as root: {why}"));
                     self.asker.say(
                         Tone::Plain,
                         &format!(

@@ -9,6 +9,7 @@ mod report;
 mod secret;
 pub(crate) mod value;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -16,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 pub use report::{Problem, Problems};
 
-use super::Answers;
 use super::tree::{self, At, Node, Tree};
+use super::{Answers, Secret};
 use read::Reader;
 
 pub(crate) use build::unsupported;
@@ -82,14 +83,14 @@ pub fn file(path: &Path, secrets: Secrets) -> Result<Loaded, LoadError> {
         Ok(source) => source,
         // A character cut in two by the limit: what stands before it is too large already.
         Err(error) if bytes.len() > tree::LIMIT && error.error_len().is_none() => {
-            return load(&" ".repeat(bytes.len()), path, base, &environment, secrets, open)
+            return load(&" ".repeat(bytes.len()), path, base, &environment, (secrets, &BTreeMap::new()), open)
                 .map_err(LoadError::Problems);
         }
         Err(error) => {
             return Err(LoadError::Problems(binary(path, &bytes, error.valid_up_to())));
         }
     };
-    load(source, path, base, &environment, secrets, open).map_err(LoadError::Problems)
+    load(source, path, base, &environment, (secrets, &BTreeMap::new()), open).map_err(LoadError::Problems)
 }
 
 /// Loads a text. `name` is what messages call it, `base` the folder that `file:PATH` starts from.
@@ -100,7 +101,15 @@ pub fn text(
     env: &dyn Fn(&str) -> Option<String>,
     secrets: Secrets,
 ) -> Result<Loaded, Problems> {
-    load(source, name, base, env, secrets, false)
+    load(source, name, base, env, (secrets, &BTreeMap::new()), false)
+}
+
+/// Loads a text with its secrets, of which those in `kept` (by their PATH of `file:PATH`) are in no file yet.
+///
+/// # Errors
+/// All that is wrong, a secret that is not there among it.
+pub fn unwritten(source: &str, name: &Path, base: &Path, kept: &BTreeMap<String, Secret>) -> Result<Loaded, Problems> {
+    load(source, name, base, &environment, (Secrets::Resolve, kept), false)
 }
 
 fn environment(name: &str) -> Option<String> {
@@ -130,7 +139,7 @@ fn load(
     name: &Path,
     base: &Path,
     env: &dyn Fn(&str) -> Option<String>,
-    secrets: Secrets,
+    (secrets, kept): (Secrets, &BTreeMap<String, Secret>),
     open: bool,
 ) -> Result<Loaded, Problems> {
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
@@ -143,6 +152,7 @@ fn load(
         secrets,
         env,
         base,
+        kept,
         name,
     };
     for flaw in &flaws {

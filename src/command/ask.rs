@@ -136,7 +136,8 @@ pub fn wizard(
             wizard.asker().say(Tone::Plain, &format!("Install with: {}", places.command("install", &file)));
             return Ok(exit::DONE);
         };
-        let loaded = wizard.draft.load().map_err(LoadError::Problems)?;
+        // The BMCs are tried with what will be in the files of the passwords.
+        let loaded = wizard.draft.resolved().map_err(LoadError::Problems)?;
         let mut setup = Setup::of(loaded.answers, places.clone())?;
         setup.warnings = loaded.warnings;
         setup.ignore.clone_from(ignore);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::answers::Reach;
+use crate::answers::{Layout, Reach};
 use crate::cancel::Cancel;
 use crate::command::step;
 use crate::continuation;
@@ -140,7 +140,7 @@ fn go(
             emit(&Event::RunDone {
                 changed,
                 seconds: began.elapsed().as_secs_f64(),
-                summary: summary(setup, changed, run.steps.is_some()),
+                summary: summary(setup, &survey, changed, run.steps.is_some()),
             })?;
             Ok(Outcome { code: exit::DONE, changed })
         }
@@ -244,7 +244,7 @@ fn steps(setup: &Setup, run: &Run<'_>, pair: &Pair, plan: &Plan) -> Result<Optio
     Ok(Some(wanted))
 }
 
-fn summary(setup: &Setup, changed: usize, single: bool) -> Vec<String> {
+fn summary(setup: &Setup, survey: &Survey, changed: usize, single: bool) -> Vec<String> {
     if changed == 0 {
         return vec!["Nothing to do: everything is as it must be.".to_owned()];
     }
@@ -253,7 +253,7 @@ fn summary(setup: &Setup, changed: usize, single: bool) -> Vec<String> {
     }
     let [first, second] = &setup.answers.nodes;
     let vms: Vec<&str> = setup.answers.vms.iter().map(|vm| vm.name.as_str()).collect();
-    vec![
+    let mut lines = vec![
         format!(
             "{} and {} are a pair: {} on both, mirrored by DRBD, {}.",
             first.name,
@@ -262,6 +262,12 @@ fn summary(setup: &Setup, changed: usize, single: bool) -> Vec<String> {
             if vms.is_empty() { "no VM yet".to_owned() } else { format!("with {}", vms.join(", ")) }
         ),
         format!("Look at it: {}, or crm_mon -1 on {} or {}.", setup.command("status"), first.name, second.name),
-        format!("State and keys are kept in {}; keep a copy of that folder.", setup.state.display()),
-    ]
+    ];
+    // A drill must be watched from outside, and measures on the shared mount.
+    let outside = setup.answers.nodes.iter().all(|node| node.ssh != Reach::Local);
+    if outside && setup.answers.storage.layout == Layout::Ocfs2 && survey.platform.messaging == "corosync" {
+        lines.push(format!("Before you rely on it, see it fail: {}.", setup.command("drill")));
+    }
+    lines.push(format!("State and keys are kept in {}; keep a copy of that folder.", setup.state.display()));
+    lines
 }

@@ -101,7 +101,7 @@ impl Wrapped {
     /// What the command gave, taken out of its frame; `took` is how long it ran.
     ///
     /// # Errors
-    /// [`Lost::Auth`] when sudo refused, [`Lost::Dropped`] when the frame is not complete.
+    /// [`Lost::Sudo`] when sudo refused or is not there, [`Lost::Dropped`] when the frame is not complete.
     pub(super) fn open(&self, stdout: Stream, stderr: Stream, took: Duration) -> Result<Output, Lost> {
         let code = stderr.word().and_then(|word| word.parse().ok());
         let (Some(mut code), true) = (code, stdout.word().is_some()) else {
@@ -124,7 +124,11 @@ fn missing(stderr: &[u8]) -> Lost {
         } else {
             "allow this user NOPASSWD in its sudoers file, or log in as root"
         };
-        return Lost::Auth(format!("{text}; {hint}"));
+        return Lost::Sudo(format!("{text}; {hint}"));
+    }
+    // A fresh Debian whose root has a password has no sudo; which words say so depends on the login's shell.
+    if text.lines().any(|line| line.contains("sudo: not found") || line.contains("sudo: command not found")) {
+        return Lost::Sudo(format!("{text}; install the package sudo there, or log in as root"));
     }
     let last = text.lines().last().unwrap_or_default();
     let said = if last.is_empty() { String::new() } else { format!("; the last it said: {last}") };
@@ -243,9 +247,13 @@ mod tests {
         assert!(dropped(b"abc", b"\nNONCE 0\n"));
         assert!(dropped(b"\nNONCE .\n", b"\nNONCE 0"));
         assert!(dropped(b"\nNONCE .\n", b"\nNONCE x\n"));
-        let Err(Lost::Auth(why)) = open(b"", b"sudo: a password is required\n", 0) else { panic!() };
+        let Err(Lost::Sudo(why)) = open(b"", b"sudo: a password is required\n", 0) else { panic!() };
         assert!(why.contains("NOPASSWD"));
-        let Err(Lost::Auth(why)) = open(b"", b"sudo: sorry, you must have a tty to run sudo\n", 0) else { panic!() };
+        let Err(Lost::Sudo(why)) = open(b"", b"sudo: sorry, you must have a tty to run sudo\n", 0) else { panic!() };
         assert!(why.contains("requiretty"));
+        for none in ["sh: 1: sudo: not found\n", "bash: line 1: sudo: command not found\n"] {
+            let Err(Lost::Sudo(why)) = open(b"", none.as_bytes(), 127) else { panic!() };
+            assert!(why.contains("install the package sudo"));
+        }
     }
 }

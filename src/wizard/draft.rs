@@ -98,6 +98,14 @@ impl Draft {
         load::text(&self.text, Path::new("answers"), &self.base, &environment, Secrets::Leave)
     }
 
+    /// The same with the secrets themselves, those that are not written yet among them: for whoever tries them.
+    ///
+    /// # Errors
+    /// As [`Draft::load`], and when a secret is not there.
+    pub fn resolved(&self) -> Result<Loaded, Problems> {
+        load::unwritten(&self.text, Path::new("answers"), &self.base, &self.files)
+    }
+
     /// All that is wrong or missing.
     pub fn problems(&self) -> Vec<Problem> {
         self.load().err().map(|problems| problems.list).unwrap_or_default()

@@ -147,8 +147,11 @@ impl Machines for Toys {
         if !self.lets_in {
             return Err(Lost::Auth("Permission denied (publickey)".to_owned()));
         }
-        let (code, stderr) = if self.sudo { (0, "") } else { (1, "sudo: a password is required") };
-        Ok(Output { code, stderr: stderr.into(), ..Output::default() })
+        if !self.sudo {
+            // As the connection says it: src/node/wrap.rs.
+            return Err(Lost::Sudo("sudo: a password is required".to_owned()));
+        }
+        Ok(Output::default())
     }
 
     fn lacks_key(&self, _: &Reach) -> bool {
@@ -243,6 +246,9 @@ fn answers_that_the_loader_takes_come_out_of_as_few_questions_as_possible() {
     assert_eq!(toys.surveys, 1);
     assert!(!draft.text().contains("geheim") && draft.text().contains("file:pair.left.password"), "{}", draft.text());
     assert_eq!(draft.files["pair.left.password"].reveal(), "geheim");
+    // What is tried at the BMC before the file is written is the password, and not the file's name.
+    let FencingMethod::Ipmi { nodes } = draft.resolved().unwrap().answers.fencing.method else { panic!() };
+    assert_eq!(nodes[0].password.reveal(), "geheim");
     assert_eq!(person.asked.len(), 24, "{:?}", person.asked);
 }
 
@@ -338,6 +344,21 @@ fn strangers_are_shown_and_the_question_stays_when_they_are_refused() {
     let draft = run("", &mut unknown, &mut person).unwrap();
     assert!(person.said.iter().any(|text| text.contains(KEY)));
     assert_eq!(draft.get("nodes[1].host_key").as_deref(), Some(KEY));
+    // Gone back to and named again: the key is in the answers, and is not asked about twice.
+    let again = [
+        ("nodes[0].ssh", Say("root@a")),
+        ("nodes[1].ssh", Esc),
+        ("nodes[0].ssh", Say("root@a")),
+        ("nodes[1].ssh", Say("root@b")),
+        ("cluster", Esc),
+        ("nodes[1].ssh", Say("root@b")),
+    ];
+    let mut person = script(&[&again, &IPMI]);
+    let draft = run("", &mut unknown, &mut person).unwrap();
+    for n in 0..2 {
+        assert_eq!(draft.get(&format!("nodes[{n}].host_key")).as_deref(), Some(KEY), "{}", draft.text());
+    }
+    assert_eq!(person.said.iter().filter(|text| text.starts_with("Is this the key")).count(), 2);
     let mut person = Person::new(&[("nodes[0].ssh", Say("root@a")), ("nodes[0].ssh", CtrlC)]);
     person.confirms = false;
     assert!(run("", &mut unknown, &mut person).unwrap_err().is::<Interrupted>());
@@ -358,6 +379,7 @@ fn a_machine_that_does_not_let_us_in_gets_a_key_and_sudo_is_explained() {
     person.confirms = false;
     assert!(run("", &mut weak, &mut person).is_err());
     assert!(person.said.iter().any(|text| text.contains("NOPASSWD")), "{:?}", person.said);
+    assert!(!person.said.iter().any(|text| text.contains("ssh-copy-id")), "a key is not what is missing");
     let mut person = Person::new(&[("nodes[0].ssh", Say("root@nobody")), ("nodes[0].ssh", CtrlC)]);
     assert!(run("", &mut toys(), &mut person).is_err());
     assert!(person.said.iter().any(|text| text.contains("no SSH server at nobody")));

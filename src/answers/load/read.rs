@@ -1,5 +1,6 @@
 //! Reads keys out of the tree, and collects what is wrong with them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::report::{Problem, telling};
@@ -55,6 +56,8 @@ pub(super) struct Reader<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     /// The folder of the answers file.
     pub(super) base: &'a Path,
+    /// Secrets whose files are not written yet.
+    pub(super) kept: &'a BTreeMap<String, Secret>,
     pub(super) name: &'a Path,
 }
 
@@ -263,7 +266,7 @@ impl Reader<'_> {
         if text.starts_with(secret::ENV) {
             self.from_environment.push(path.to_owned());
         }
-        match secret::resolve(text, self.secrets, self.env, self.base) {
+        match secret::resolve(text, self.secrets, self.env, self.base, self.kept) {
             Ok((secret, warning)) => {
                 if let Some(warning) = warning {
                     self.warn(at, path, &warning);

@@ -1,5 +1,6 @@
 //! Secrets that are given by reference: `env:NAME` and `file:PATH`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -23,12 +24,13 @@ pub(super) fn is_reference(text: &str) -> bool {
 
 /// The secret that `text` is or names, and a warning.
 ///
-/// No message quotes `text` unless it is a reference.
+/// `kept` are files that are not written yet, by PATH. No message quotes `text` unless it is a reference.
 pub(super) fn resolve(
     text: &str,
     secrets: Secrets,
     env: &dyn Fn(&str) -> Option<String>,
     base: &Path,
+    kept: &BTreeMap<String, Secret>,
 ) -> Result<(Secret, Option<String>), String> {
     let mut warning = None;
     let secret = if let Some(name) = text.strip_prefix(ENV) {
@@ -54,8 +56,12 @@ pub(super) fn resolve(
         if secrets == Secrets::Leave {
             return Ok((Secret::new(text), None));
         }
-        let (secret, open) =
-            read(&base.join(path)).map_err(|error| format!("the file {} cannot be read: {error}", quote(path)))?;
+        let (secret, open) = match kept.get(path) {
+            Some(secret) => (Zeroizing::new(secret.reveal().to_owned()), false),
+            None => {
+                read(&base.join(path)).map_err(|error| format!("the file {} cannot be read: {error}", quote(path)))?
+            }
+        };
         if open {
             warning = Some(format!("other users can read the file {}; `chmod 600` it", quote(path)));
         }
