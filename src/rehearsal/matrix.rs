@@ -32,6 +32,13 @@ pub const CHILD: &str = "HAPAIR_REHEARSAL_INSTALL";
 /// How long one run of the installer may take.
 const LIMIT: Duration = Duration::from_secs(3600);
 
+/// How long a machine stays without power at most. An installer that hears nothing from it has ended by then; one that
+/// waits for it to come back (from a proof of the fencing) gets it back.
+const DARK: Duration = Duration::from_secs(180);
+
+/// How often in a row a machine may be away when a run begins: the harm before, or the fencing, has it boot again.
+const AWAY: usize = 3;
+
 /// What the installer's own process has to know.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Ground {
@@ -147,6 +154,7 @@ pub fn install(stage: &mut Stage<'_>, harm: Harm) -> Result<()> {
     let mut done: BTreeSet<String> = BTreeSet::new();
     let mut table = String::new();
     let mut count = 0;
+    let mut away = 0;
     loop {
         let began = Instant::now();
         let child = child(&ground)?;
@@ -172,6 +180,14 @@ pub fn install(stage: &mut Stage<'_>, harm: Harm) -> Result<()> {
         let Some((announced, (key, machine))) = hit else {
             match ended {
                 Some(0) => break,
+                Some(code) if code == i32::from(exit::UNREACHABLE) && count > 0 && away < AWAY => {
+                    away += 1;
+                    again(stage)?;
+                    let line = format!("a machine was booting: exit {code}");
+                    say(&format!("{line}; once more"));
+                    table.push_str(&format!("  {line}, run again\n"));
+                    continue;
+                }
                 code => bail!("the installer ended with {code:?} although no harm was done to this run"),
             }
         };
@@ -179,6 +195,7 @@ pub fn install(stage: &mut Stage<'_>, harm: Harm) -> Result<()> {
         let delay = [0, 40, 150, 600][count % 4];
         std::thread::sleep(Duration::from_millis(delay));
         count += 1;
+        away = 0;
         done.insert(key);
         let on = announced.node.clone().unwrap_or_else(|| "both".to_owned());
         let at = format!("{:14} {:22} {on:8} +{delay:3} ms", announced.step, announced.action);
@@ -190,12 +207,21 @@ pub fn install(stage: &mut Stage<'_>, harm: Harm) -> Result<()> {
             Some(machine) => {
                 let name = stage.setup.answers.nodes[machine.index()].name.clone();
                 stage.lab.power_off(machine)?;
-                let code = wait(&child, stage)?;
-                for at in At::BOTH {
-                    stage.pair.at(at).transport.reset();
-                }
+                let code = match wait(&child, stage, DARK)? {
+                    Some(code) => code,
+                    None => {
+                        stage.lab.power_on(machine)?;
+                        match wait(&child, stage, LIMIT)? {
+                            Some(code) => code,
+                            None => {
+                                child.kill().context("ending the installer")?;
+                                bail!("the installer still runs {} s after a power cut", LIMIT.as_secs());
+                            }
+                        }
+                    }
+                };
                 stage.lab.power_on(machine)?;
-                until_up(stage.lab, stage.pair, stage.cancel)?;
+                again(stage)?;
                 format!("{at}  power of {name} cut, exit {code}")
             }
         };
@@ -232,14 +258,24 @@ fn target(
     }
 }
 
-/// Waits until the installer has seen that a machine is gone, and ended.
-fn wait(child: &duct::Handle, stage: &Stage<'_>) -> Result<i32> {
+/// Waits until both machines answer again.
+fn again(stage: &mut Stage<'_>) -> Result<()> {
+    for at in At::BOTH {
+        stage.pair.at(at).transport.reset();
+    }
+    until_up(stage.lab, stage.pair, stage.cancel)
+}
+
+/// Waits until the installer has seen that a machine is gone, and ended; its exit code, `None` when it still runs.
+fn wait(child: &duct::Handle, stage: &Stage<'_>, limit: Duration) -> Result<Option<i32>> {
     let mut wait = Wait::new(stage.cancel, "the installer to end", LIMIT, Duration::from_millis(200));
+    let began = Instant::now();
     loop {
         if let Some(output) = child.try_wait().context("the installer's process")? {
-            return Ok(i32::from(
-                output.status.code().map_or(exit::STEP_FAILED, |code| code.try_into().unwrap_or(255)),
-            ));
+            return Ok(Some(output.status.code().unwrap_or(-1)));
+        }
+        if began.elapsed() > limit {
+            return Ok(None);
         }
         if let Err(error) = wait.again("it still runs") {
             child.kill().context("ending the installer")?;
