@@ -115,11 +115,20 @@ impl Wrapped {
     }
 }
 
+/// Whether this is what was said in place of a command's output because there was no way to become root: the login itself
+/// was let in.
+pub fn by_sudo(text: &str) -> bool {
+    let words = ["not in the sudoers file", "sudo: not found", "sudo: command not found"];
+    text.lines().any(|line| line.starts_with("sudo: ") || words.iter().any(|word| line.contains(word)))
+}
+
 fn missing(stderr: &[u8]) -> Lost {
     let text = String::from_utf8_lossy(stderr);
     let text = text.trim();
-    if text.lines().any(|line| line.starts_with("sudo: ") || line.contains("not in the sudoers file")) {
-        let hint = if text.contains("tty") {
+    if by_sudo(text) {
+        let hint = if text.contains("not found") {
+            "install the package sudo there, or log in as root"
+        } else if text.contains("tty") {
             "take `requiretty` out of its sudoers file"
         } else {
             "allow this user NOPASSWD in its sudoers file, or log in as root"
@@ -245,6 +254,11 @@ mod tests {
         assert!(dropped(b"\nNONCE .\n", b"\nNONCE x\n"));
         let Err(Lost::Auth(why)) = open(b"", b"sudo: a password is required\n", 0) else { panic!() };
         assert!(why.contains("NOPASSWD"));
+        assert!(by_sudo(&why));
+        for absent in ["sh: 1: sudo: not found\n", "bash: line 1: sudo: command not found\n"] {
+            let Err(Lost::Auth(why)) = open(b"", absent.as_bytes(), 0) else { panic!("{absent}") };
+            assert!(why.contains("install the package sudo") && by_sudo(&why), "{why}");
+        }
         let Err(Lost::Auth(why)) = open(b"", b"sudo: sorry, you must have a tty to run sudo\n", 0) else { panic!() };
         assert!(why.contains("requiretty"));
     }

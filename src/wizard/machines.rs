@@ -11,7 +11,7 @@ use crate::facts::{self, Facts};
 use crate::node::host_key::{self, HostKey, Meeting};
 use crate::node::local::Local;
 use crate::node::ssh::{self, Ssh, Target};
-use crate::node::{At, Cmd, Lost, Output, ReadOnly, Transport, login};
+use crate::node::{At, Cmd, Lost, Output, ReadOnly, Transport, login, wrap};
 use crate::setup::Places;
 
 /// What the wizard asks of the machines. Nothing here changes them, but [`Machines::copy_key`], which the user agrees to.
@@ -108,7 +108,13 @@ impl Machines for Real {
     }
 
     fn enter(&mut self, reach: &Reach) -> Result<Output, Lost> {
-        self.transport(reach).exec(&Cmd::read(["true"]))
+        match self.transport(reach).exec(&Cmd::read(["true"])) {
+            // The key was let in: no other key would help.
+            Err(Lost::Auth(why)) if wrap::by_sudo(&why) => {
+                Ok(Output { code: 1, stderr: why.into_bytes(), ..Output::default() })
+            }
+            entered => entered,
+        }
     }
 
     fn lacks_key(&self, reach: &Reach) -> bool {
@@ -132,5 +138,26 @@ impl Machines for Real {
             facts::judge(&outputs).map_err(|error| (n, format!("{error:#}")))
         };
         Ok([of(0, left)?, of(1, right)?])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::scripted::Scripted;
+
+    #[test]
+    fn a_refusal_by_sudo_is_no_matter_of_keys() {
+        let mut real = Real::new(Places::default()).expect("a folder");
+        let reach = Reach::Ssh { user: "admin".to_owned(), host: "a".to_owned(), port: 22 };
+        let mut enter = |why: &'static str| {
+            let says = Scripted::new(move |_: &Cmd| Err(Lost::Auth(why.to_owned())));
+            real.open.insert(format!("{reach:?}"), Arc::new(says));
+            real.enter(&reach)
+        };
+        let output = enter("sudo: a password is required; allow this user NOPASSWD").expect("it was let in");
+        assert!(!output.ok() && output.errors().contains("NOPASSWD"), "{output:?}");
+        let Err(Lost::Auth(why)) = enter("Permission denied (publickey)") else { panic!("nobody was let in") };
+        assert_eq!(why, "Permission denied (publickey)");
     }
 }
