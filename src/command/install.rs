@@ -16,6 +16,7 @@ use crate::journal::{self, Journal};
 use crate::lock::{self, Lock};
 use crate::node::{At, Pair};
 use crate::plan::Plan;
+use crate::platform::Platform;
 use crate::preflight;
 use crate::record::{self, Claim, Install};
 use crate::report;
@@ -140,7 +141,7 @@ fn go(
             emit(&Event::RunDone {
                 changed,
                 seconds: began.elapsed().as_secs_f64(),
-                summary: summary(setup, changed, run.steps.is_some()),
+                summary: summary(setup, &survey.platform, changed, run.steps.is_some()),
             })?;
             Ok(Outcome { code: exit::DONE, changed })
         }
@@ -244,7 +245,7 @@ fn steps(setup: &Setup, run: &Run<'_>, pair: &Pair, plan: &Plan) -> Result<Optio
     Ok(Some(wanted))
 }
 
-fn summary(setup: &Setup, changed: usize, single: bool) -> Vec<String> {
+fn summary(setup: &Setup, platform: &Platform, changed: usize, single: bool) -> Vec<String> {
     if changed == 0 {
         return vec!["Nothing to do: everything is as it must be.".to_owned()];
     }
@@ -253,7 +254,7 @@ fn summary(setup: &Setup, changed: usize, single: bool) -> Vec<String> {
     }
     let [first, second] = &setup.answers.nodes;
     let vms: Vec<&str> = setup.answers.vms.iter().map(|vm| vm.name.as_str()).collect();
-    vec![
+    let mut lines = vec![
         format!(
             "{} and {} are a pair: {} on both, mirrored by DRBD, {}.",
             first.name,
@@ -262,6 +263,15 @@ fn summary(setup: &Setup, changed: usize, single: bool) -> Vec<String> {
             if vms.is_empty() { "no VM yet".to_owned() } else { format!("with {}", vms.join(", ")) }
         ),
         format!("Look at it: {}, or crm_mon -1 on {} or {}.", setup.command("status"), first.name, second.name),
-        format!("State and keys are kept in {}; keep a copy of that folder.", setup.state.display()),
-    ]
+    ];
+    if platform.messaging == "corosync" {
+        let local = [first, second].iter().any(|node| node.ssh == Reach::Local);
+        lines.push(format!(
+            "Try it{}: {} moves, stops and cuts things on purpose and measures what is noticed of it; it shows all and asks first.",
+            if local { ", from a third machine" } else { "" },
+            setup.command("drill")
+        ));
+    }
+    lines.push(format!("State and keys are kept in {}; keep a copy of that folder.", setup.state.display()));
+    lines
 }
