@@ -374,16 +374,16 @@ fn a_secret_is_never_typed_where_it_is_shown() {
     assert_eq!(draft.get("fencing.left.passwd").as_deref(), Some("env:NAME"));
     assert_eq!(draft.get("fencing.right.ssh_key_file").as_deref(), Some("/root/key"));
 
-    const LEFT: &str = "env of Password at the BMC of left: name of the environment variable";
-    const RIGHT: &str = "env of Password at the BMC of right: name of the environment variable";
+    let left = "env of Password at the BMC of left: name of the environment variable";
+    let right = "env of Password at the BMC of right: name of the environment variable";
     let env: &[(&'static str, Act)] = &[
         ("fencing.left.address", Say("10.9.0.1")),
         ("fencing.left.user", Say("admin")),
         ("@keep", Say("environment")),
-        (LEFT, Wrong("HAPAIR_NO_SUCH_NAME", "is not set here")),
-        (LEFT, Say("PATH")),
+        (left, Wrong("HAPAIR_NO_SUCH_NAME", "is not set here")),
+        (left, Say("PATH")),
         ("fencing.right.address", Say("10.9.0.2")),
-        (RIGHT, Say("PATH")),
+        (right, Say("PATH")),
     ];
     let mut person = script(&[&BOTH, env]);
     let draft = run("", &mut toys(), &mut person).unwrap();
