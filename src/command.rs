@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod check;
+pub mod consent;
 pub mod drill;
 pub mod explain;
 pub mod install;

@@ -185,6 +185,11 @@ impl<'a> Wizard<'a> {
         Ok(())
     }
 
+    /// Asks what is no part of the answers; Esc is no.
+    fn confirm(&mut self, question: &Question) -> Result<bool> {
+        Ok(self.asker.ask(question, &|_| Ok(()))?.says("yes"))
+    }
+
     fn reach(&self, n: usize) -> Option<Reach> {
         net::reach(&self.draft.get(&format!("nodes[{n}].ssh"))?).ok()
     }
@@ -245,7 +250,7 @@ impl<'a> Wizard<'a> {
                         Tone::Faint,
                         "Compare one of them at the machine's own console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
                     );
-                    if self.asker.confirm(&format!("Is this the key of {who}?"))? != Some(true) {
+                    if !self.confirm(&hosts::is_its_key(&who))? {
                         return Ok(Err(format!("The key of {who} was not accepted; nothing was sent there.")));
                     }
                 }
@@ -288,20 +293,14 @@ impl<'a> Wizard<'a> {
                             "On that machine, as root: echo '{user} ALL=(ALL:ALL) NOPASSWD: ALL' >/etc/sudoers.d/hapair"
                         ),
                     );
-                    if self.asker.confirm("Done? Try again?")? != Some(true) {
+                    if !self.confirm(&hosts::has_sudo(who, user))? {
                         return Ok(Err(format!("{user} needs sudo without a password on {who}.")));
                     }
                 }
                 Err(Lost::Auth(why)) if !offered => {
                     offered = true;
                     self.asker.say(Tone::Warning, &format!("{who} does not let your key in yet: {why}"));
-                    let make = self.machines.lacks_key(reach);
-                    let text = if make {
-                        "Make a key with ssh-keygen, and copy it there with ssh-copy-id? (ssh asks for the password, hapair never sees it)"
-                    } else {
-                        "Copy your key there with ssh-copy-id? (ssh asks for the password, hapair never sees it)"
-                    };
-                    if self.asker.confirm(text)? != Some(true) {
+                    if !self.confirm(&hosts::copies_key(who, self.machines.lacks_key(reach)))? {
                         return Ok(Err(format!("Without a key hapair can't log in at {who}.")));
                     }
                     if let Err(error) = self.machines.copy_key(reach) {

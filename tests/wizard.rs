@@ -25,25 +25,50 @@ use hapair::wizard::terminal::Terminal;
 use screen::{CTRL_C, DOWN, ENTER, ESC, Screen};
 
 /// Machines made of data: the terminal in front of them is real.
-struct Toys;
+#[derive(Default)]
+struct Toys {
+    /// Strangers that let nobody in, and on which nothing is found.
+    odd: bool,
+    accepted: Vec<String>,
+    copied: Vec<String>,
+    refused: bool,
+}
 
 impl Machines for Toys {
-    fn meet(&mut self, _: &Reach) -> Result<Meeting, Lost> {
-        Ok(Meeting::Known)
+    fn meet(&mut self, reach: &Reach) -> Result<Meeting, Lost> {
+        if !self.odd || self.accepted.contains(&format!("{reach:?}")) {
+            return Ok(Meeting::Known);
+        }
+        let (kind, fingerprint) = ("ssh-ed25519".to_owned(), format!("SHA256:{}", "k".repeat(43)));
+        Ok(Meeting::Unknown(vec![HostKey { kind, fingerprint, line: String::new(), marker: None }]))
     }
-    fn accept(&mut self, _: &Reach, _: &[HostKey]) -> Result<(), Lost> {
+    fn accept(&mut self, reach: &Reach, _: &[HostKey]) -> Result<(), Lost> {
+        self.accepted.push(format!("{reach:?}"));
         Ok(())
     }
-    fn enter(&mut self, _: &Reach) -> Result<Output, Lost> {
+    fn enter(&mut self, reach: &Reach) -> Result<Output, Lost> {
+        if self.odd && !self.copied.contains(&format!("{reach:?}")) {
+            return Err(Lost::Auth("Permission denied (publickey)".to_owned()));
+        }
+        let Reach::Ssh { user, .. } = reach else { return Ok(Output::default()) };
+        if user != "root" && !std::mem::replace(&mut self.refused, true) {
+            return Ok(Output { code: 1, stderr: "sudo: a password is required".into(), ..Output::default() });
+        }
         Ok(Output::default())
     }
     fn lacks_key(&self, _: &Reach) -> bool {
         false
     }
-    fn copy_key(&mut self, _: &Reach) -> anyhow::Result<()> {
+    fn copy_key(&mut self, reach: &Reach) -> anyhow::Result<()> {
+        self.copied.push(format!("{reach:?}"));
         Ok(())
     }
     fn survey(&mut self, _: [&Reach; 2]) -> Result<[Facts; 2], (usize, String)> {
+        if self.odd {
+            let links = vec![Link { name: "br0".to_owned(), kind: "bridge".to_owned(), ..Link::default() }];
+            let nothing = Facts { hostname: "localhost".to_owned(), links, ..Facts::default() };
+            return Ok([nothing.clone(), nothing]);
+        }
         Ok([facts("left", 1), facts("right", 2)])
     }
 }
@@ -86,10 +111,13 @@ fn facts(name: &str, last: u8) -> Facts {
 #[ignore = "it is started by the other tests"]
 fn the_wizard_with_toys() {
     let cancel = Cancel::listen_at_once().unwrap();
-    let draft = Draft::new("", PathBuf::from("."));
+    let file = Path::new("half.yaml");
+    let (file, text) = (file.exists().then_some(file), std::fs::read_to_string(file).unwrap_or_default());
+    let draft = Draft::new(text, PathBuf::from("."));
+    let mut toys = Toys { odd: std::env::var_os("ODD_TOYS").is_some(), ..Toys::default() };
     let places = Places::default();
     let mut terminal = Terminal::new();
-    let result = ask::wizard(&mut terminal, &mut Toys, None, draft, &places, &Then::Save, &cancel);
+    let result = ask::wizard(&mut terminal, &mut toys, file, draft, &places, &Then::Save, &cancel);
     let code =
         result.map_or_else(|error| if error.is::<hapair::wizard::asker::Interrupted>() { 130 } else { 1 }, i32::from);
     drop(terminal);
@@ -97,40 +125,122 @@ fn the_wizard_with_toys() {
 }
 
 fn with_toys(folder: &Path, rows: u16, columns: u16) -> Screen {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "the_wizard_with_toys", "--nocapture"]).current_dir(folder);
+    Screen::start(toys(folder), rows, columns)
+}
+
+fn with_odd_toys(folder: &Path, rows: u16, columns: u16) -> Screen {
+    let mut command = toys(folder);
+    command.env("ODD_TOYS", "1");
     Screen::start(command, rows, columns)
 }
 
+fn toys(folder: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "the_wizard_with_toys", "--nocapture"]).current_dir(folder);
+    command
+}
+
+/// What is typed at a list and begins none of its lines, and what is told then.
+const ZZ: &str = "zz\r";
+const NOTHING: &str = "Nothing in this list begins with `zz`";
+
+/// A question: what is seen there, what is wrong and in which words, and what is answered.
+type Asked = (&'static str, &'static str, &'static str, &'static str);
+
 /// What is seen at each question, what is wrong there and in which words, and what is answered.
-const QUESTIONS: &[(&str, &str, &str, &str)] = &[
+const QUESTIONS: &[Asked] = &[
     ("How is the first machine reached?", "left\r", "has no user", "root@left\r"),
     ("How is the second machine reached?", "root@left\r", "same machine as the first", "root@right:2222\r"),
     ("Name of the pair", "My_Pair\r", "is not a cluster name", "web\r"),
-    ("Which network carries DRBD", "", "", "\r"),
-    ("Which network is the second link", "", "", "\r"),
+    ("Which network carries DRBD", ZZ, NOTHING, "\r"),
+    ("Which network is the second link", ZZ, NOTHING, "\r"),
     ("Which device of left", "\x1b[B\x1b[B\r", "can't be taken: mounted on /", "\x1b[A\r"),
     ("type its serial (S1)", "yes\r", "does not name this disk; it is S1", "S1\r"),
-    ("Which device of right", "", "", "\r"),
+    ("Which device of right", ZZ, NOTHING, "\r"),
     ("How large is the new partition", "10X\r", "no unit", "\r"),
-    ("How is a machine switched off", "", "", "\r"),
+    ("How is a machine switched off", ZZ, NOTHING, "\r"),
     ("Address of the BMC of left", "10.1.0.1\r", "node's own address", "10.9.0.1\r"),
     ("User at the BMC of left", "\r", "Type an answer", "admin\r"),
-    ("Where are passwords kept", "", "", "\r"),
+    ("Where are passwords kept", ZZ, NOTHING, "\r"),
     ("Password at the BMC of left", "\r", "Type it", "geheim\r"),
     ("Address of the BMC of right", "10.9.0.1\r", "other node's BMC", "10.9.0.2\r"),
     ("User at the BMC of right", "", "", "\r"),
-    ("Password at the BMC of right", "", "", "geheim2\r"),
-    ("Shall hapair make a virtual machine", "", "", "\r"),
+    ("Password at the BMC of right", "\r", "Type it", "geheim2\r"),
+    ("Shall hapair make a virtual machine", ZZ, NOTHING, "\r"),
     ("Name of the virtual machine", "left\r", "name of a node", "vm1\r"),
-    ("What does vm1 start from", "", "", "\r"),
+    ("What does vm1 start from", ZZ, NOTHING, "\r"),
     ("Memory of vm1", "1\r", "has no unit", "\r"),
     ("Virtual CPUs of vm1", "0\r", "is not a number of CPUs", "\r"),
     ("Size of the disk of vm1", "1G1\r", "is no unit", "\r"),
-    ("Where does vm1 run", "", "", "\r"),
-    ("Another virtual machine", "", "", "\r"),
+    ("Where does vm1 run", ZZ, NOTHING, "\r"),
+    ("Another virtual machine", ZZ, NOTHING, "\r"),
     ("In which file are the answers kept", "/no/such/folder/x\r", "there is no folder", "\r"),
 ];
+
+/// The questions that only strangers cause, of which nothing is known.
+const ODD_QUESTIONS: &[Asked] = &[
+    ("How is the first machine reached?", "left\r", "has no user", "admin@left\r"),
+    ("Is this the key of admin@left", ZZ, NOTHING, "yes\r"),
+    ("Copy your key to admin@left", ZZ, NOTHING, "\r"),
+    ("May admin use sudo on admin@left", ZZ, NOTHING, "\r"),
+    ("How is the second machine reached?", "admin@left\r", "same machine as the first", "root@right\r"),
+    ("Is this the key of root@right", ZZ, NOTHING, "y\r"),
+    ("Copy your key to root@right", ZZ, NOTHING, "\r"),
+    ("Name of the first machine", "node_1\r", "has an underscore", "\r"),
+    ("Name of the second machine", "node1\r", "name of the first node too", "\r"),
+    ("Name of the pair", "My_Pair\r", "is not a cluster name", "\r"),
+    ("Address of node1 for DRBD", "fe80::1\r", "IPv6 address", "10.1.0.1\r"),
+    ("Address of node2 for DRBD", "10.1.0.1\r", "every address is used once", "10.1.0.2\r"),
+    ("Nothing free was found on node1", "/dev/drbd0\r", "own device", "/dev/sda3\r"),
+    ("Nothing free was found on node2", "/dev/drbd0\r", "own device", "/dev/sda3\r"),
+    ("How is a machine switched off", ZZ, NOTHING, "another\r"),
+    ("Name of the fence agent", "apc\r", "is not a fence agent", "fence_apc_snmp\r"),
+    ("Parameters that switch off node1", "ip\r", "is no parameter", "ip=10.9.0.1 plug=1\r"),
+    ("Parameters that switch off node2", "passwd=x\r", "What is typed here is shown", "ip=10.9.0.1 plug=2\r"),
+    ("Shall hapair make a virtual machine", ZZ, NOTHING, "\r"),
+    ("Name of the virtual machine", "node1\r", "name of a node", "vm1\r"),
+    ("What does vm1 start from", ZZ, NOTHING, "a copy\r"),
+    ("Path of the disk image", "images/x\r", "not an absolute path", "/srv/x.img\r"),
+    ("Memory of vm1", "1\r", "has no unit", "\r"),
+    ("Virtual CPUs of vm1", "0\r", "is not a number of CPUs", "\r"),
+    ("Size of the disk of vm1", "1G1\r", "is no unit", "\r"),
+    ("Which bridge is vm1 connected to", ZZ, NOTHING, "br0\r"),
+    ("Where does vm1 run", ZZ, NOTHING, "either\r"),
+    ("Another virtual machine", ZZ, NOTHING, "no\r"),
+    ("In which file are the answers kept", "/no/such/folder/x\r", "there is no folder", "\r"),
+];
+
+#[test]
+fn strangers_cause_more_questions_and_those_behave_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut screen = with_odd_toys(folder.path(), 40, 110);
+    for (question, wrong, told, right) in ODD_QUESTIONS {
+        screen.wait(question, 20);
+        screen.press("?");
+        screen.wait(at_length(question), 10);
+        screen.press(wrong);
+        screen.wait(told, 10);
+        screen.press("\x15");
+        screen.press(right);
+    }
+    assert_eq!(screen.code(10), 0);
+    screen.assert_as_before("at the end");
+    let answers = load::file(&folder.path().join("pair.yaml"), Secrets::Resolve).unwrap().answers;
+    assert_eq!(answers.nodes[1].host_key, Some(format!("SHA256:{}", "k".repeat(43))));
+    assert_eq!((answers.nodes[0].name.as_str(), answers.nodes[1].device.as_str()), ("node1", "/dev/sda3"));
+}
+
+/// Something that is only seen when a question explains itself.
+fn at_length(question: &str) -> &'static str {
+    match question {
+        "In which file are the answers kept" => "mode 0600",
+        question if question.contains("machine reached") => "agent",
+        question if question.starts_with("Is this the key") => "cloud-init",
+        question if question.starts_with("Copy your key") => "authorized_keys",
+        question if question.starts_with("May admin") => "Debian",
+        _ => "hapair explain",
+    }
+}
 
 #[test]
 fn every_question_takes_back_wrong_input_and_explains_itself() {
@@ -148,12 +258,7 @@ fn every_question_takes_back_wrong_input_and_explains_itself() {
         }
         if !question.starts_with("Password") {
             screen.press("?");
-            let long = match *question {
-                "In which file are the answers kept" => "mode 0600",
-                question if question.contains("machine reached") => "agent",
-                _ => "hapair explain",
-            };
-            screen.wait(long, 10);
+            screen.wait(at_length(question), 10);
         }
         if !wrong.is_empty() {
             screen.press(wrong);
@@ -175,10 +280,19 @@ fn every_question_takes_back_wrong_input_and_explains_itself() {
 
 #[test]
 fn ctrl_c_at_every_question_leaves_the_terminal_as_it_was_and_nothing_written() {
-    for (number, (question, ..)) in QUESTIONS.iter().enumerate() {
+    ctrl_c(QUESTIONS, with_toys);
+}
+
+#[test]
+fn ctrl_c_at_every_question_about_strangers_too() {
+    ctrl_c(ODD_QUESTIONS, with_odd_toys);
+}
+
+fn ctrl_c(questions: &[Asked], start: fn(&Path, u16, u16) -> Screen) {
+    for (number, (question, ..)) in questions.iter().enumerate() {
         let folder = tempfile::tempdir().unwrap();
-        let mut screen = with_toys(folder.path(), 30, 100);
-        for (earlier, _, _, right) in &QUESTIONS[..number] {
+        let mut screen = start(folder.path(), 30, 100);
+        for (earlier, _, _, right) in &questions[..number] {
             screen.wait(earlier, 20);
             screen.press(if right.starts_with("\x1b[A") { "\x1b[B\r" } else { right });
         }
@@ -188,6 +302,37 @@ fn ctrl_c_at_every_question_leaves_the_terminal_as_it_was_and_nothing_written() 
         screen.assert_as_before(question);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "at {question}");
     }
+}
+
+/// 80 columns, no colour, no Unicode; a half-written file is asked about what is missing, keeps its words and is then for
+/// nobody else to read.
+#[test]
+fn a_half_written_file_is_completed_on_the_plainest_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("half.yaml");
+    let half = "# ours\ncluster: web\nnodes:\n  - { ssh: root@a, address: 10.2.0.1 } # first\n  \
+                - { ssh: root@b, address: 10.2.0.2 }\nfencing: { method: ssh, accept_unsafe: ssh }\nvms: []\n";
+    std::fs::write(&file, half).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let mut screen = Screen::plain(toys(folder.path()), 24, 80);
+    for question in ["Which device of left", "Which device of right", "How large is the new partition"] {
+        screen.wait(question, 20);
+        assert!(screen.text().lines().all(|line| line.chars().count() <= 80), "{}", screen.text());
+        screen.press(ENTER);
+    }
+    assert_eq!(screen.code(20), 0);
+    screen.assert_as_before("at the end");
+    let all = screen.all();
+    assert!(all.is_ascii(), "{all}");
+    let coloured = |part: &str| part.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m');
+    assert!(!all.split("\x1b[").skip(1).any(coloured), "{all}");
+    for never in ["Name of the", "Which network", "How is", "In which file"] {
+        assert!(!all.contains(never), "{never} was asked");
+    }
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("# ours\ncluster: web\n") && text.contains("# first"), "{text}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(load::file(&file, Secrets::Resolve).unwrap().answers.nodes[0].name, "left");
 }
 
 #[test]
@@ -225,6 +370,8 @@ fn a_host_key_that_nobody_knows_is_shown_and_asked_about() {
     let fingerprint = hapair::node::host_key::fingerprint(public.trim()).unwrap();
     screen.wait(&fingerprint, 30);
     screen.wait("Is this the key of", 10);
+    screen.press("?");
+    screen.wait("cloud-init", 10);
     screen.press("n");
     screen.press(ENTER);
     screen.wait("was not accepted; nothing was sent there", 10);

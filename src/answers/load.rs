@@ -22,6 +22,7 @@ use super::{Answers, Secret};
 use read::Reader;
 
 pub(crate) use build::unsupported;
+pub(crate) use report::telling;
 
 /// What is done with secrets that are given as `env:NAME` or `file:PATH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::step::Catalog;
 use crate::wizard::asker::Asker;
 use crate::wizard::draft::Draft;
 use crate::wizard::machines::{Machines, Real};
-use crate::wizard::question::{Check, Kind, Question};
+use crate::wizard::question::{Check, Choice, Kind, Question};
 use crate::wizard::review::Review;
 use crate::wizard::terminal::Terminal;
 use crate::wizard::{Wizard, terminal};
@@ -150,20 +150,15 @@ pub fn wizard(
         let (width, style) = wizard.asker().page();
         wizard.asker().show(&review.lines(&setup, width, style));
         let free = review.refusals.is_empty();
-        let items: &[&str] = if free {
-            &["Install", "Save the answers and quit", "Back"]
-        } else {
-            &["Look again", "Save the answers and quit", "Back"]
-        };
-        let text = if free { "Shall it be done?" } else { "It can't be done as it stands." };
-        match wizard.asker().menu(text, items)? {
-            Some(0) if free => {
+        let reply = wizard.asker().ask(&go_on(free), &|_| Ok(()))?;
+        match &reply {
+            _ if reply.says("install") => {
                 save(&wizard.draft, &file)?;
                 wizard.asker().say(Tone::Faint, &format!("The answers are in {}.", file.display()));
                 return go(&file, places, ignore, cancel);
             }
-            Some(0) => {}
-            Some(1) => {
+            _ if reply.says("again") => {}
+            _ if reply.says("save") => {
                 save(&wizard.draft, &file)?;
                 wizard.asker().say(Tone::Good, &format!("The answers are in {}, for you alone.", file.display()));
                 wizard.asker().say(Tone::Plain, &format!("Install with: {}", places.command("install", &file)));
@@ -176,6 +171,39 @@ pub fn wizard(
             }
         }
     }
+}
+
+/// The last question before the first change. `free`: nothing stands in the way.
+fn go_on(free: bool) -> Question {
+    let (text, first, why) = if free {
+        (
+            "Shall it be done?",
+            ("Install", "install"),
+            "Up to here nothing was changed; from here on the steps above are done.",
+        )
+    } else {
+        (
+            "It can't be done as it stands.",
+            ("Look again", "again"),
+            "What is in the way is told above, each with what to do; nothing was changed.",
+        )
+    };
+    let choices = [first, ("Save the answers and quit", "save"), ("Back", "back")];
+    let choices = choices.map(|(label, value)| Choice::value(label, "@then", value)).to_vec();
+    Question::choose("@then", "The last look", text, choices).because((
+        why.to_owned(),
+        format!(
+            "{}\nSave the answers and quit: the answers file is written, nothing else; `hapair install` with it does the same \
+             install without a question, `hapair plan` shows every change with its differences.\n\
+             Back: to the last question; each Esc there goes back one more. Ctrl-C leaves, and nothing is written.",
+            if free {
+                "Install: the answers are written first (mode 0600), then the steps run in their order. Ctrl-C during the \
+                 install finishes what is being done and stops; the same command goes on from there."
+            } else {
+                "Look again: after you have changed something on the machines."
+            }
+        ),
+    ))
 }
 
 /// Where the answers are kept.
@@ -207,10 +235,19 @@ fn where_to(draft: &Draft) -> Question {
 /// Writes the answers, and secrets that have files of their own, for nobody else to read.
 fn save(draft: &Draft, file: &Path) -> Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    for (name, secret) in &draft.files {
-        write(&folder.join(name), format!("{}\n", secret.reveal()).as_bytes())?;
-    }
     let mut text = draft.text().to_owned();
+    for (name, secret) in &draft.files {
+        let line = format!("{}\n", secret.reveal());
+        // Other answers in this folder may have a secret of the same name: it stays theirs.
+        let ours = |name: &String| match std::fs::read(folder.join(name)) {
+            Ok(there) => there == line.as_bytes(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
+        let names = (1..100).map(|n| if n == 1 { name.clone() } else { format!("{name}-{n}") });
+        let free = { names }.find(ours).with_context(|| format!("no name is free for the secret {name}"))?;
+        write(&folder.join(&free), line.as_bytes())?;
+        text = text.replace(&format!("file:{name}"), &format!("file:{free}"));
+    }
     if !text.starts_with('#') && !file.exists() {
         text.insert_str(0, "# Answers for hapair; `hapair schema` and docs/answers.md describe the keys. What is not here has its default.\n");
     }
@@ -245,4 +282,29 @@ fn go(file: &Path, places: &Places, ignore: &[String], cancel: &Cancel) -> Resul
         resume: places.command("install", file),
     };
     install::run(&setup, &run).map(|outcome| outcome.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_of_other_answers_is_not_written_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let draft = |password: &str| {
+            let values = [("fencing.a.password", "file:web.a.password"), ("@secret:web.a.password", password)];
+            let values = values.map(|(path, value)| (path.to_owned(), value.to_owned())).to_vec();
+            Draft::default().with(&values).expect("a draft")
+        };
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
+        for (password, file) in [("one", "web.yaml"), ("two", "web-2.yaml"), ("two", "web-3.yaml")] {
+            save(&draft(password), &folder.path().join(file)).expect("saved");
+        }
+        assert_eq!((read("web.a.password").as_str(), read("web.a.password-2").as_str()), ("one\n", "two\n"));
+        assert!(read("web.yaml").ends_with("file:web.a.password\n"), "{}", read("web.yaml"));
+        for file in ["web-2.yaml", "web-3.yaml"] {
+            assert!(read(file).ends_with("file:web.a.password-2\n"), "{}", read(file));
+        }
+        assert!(!folder.path().join("web.a.password-3").exists());
+    }
 }

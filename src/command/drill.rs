@@ -1,17 +1,17 @@
 //! `hapair drill`: harm on purpose on a running pair, measured. Asks first, and refuses a pair that is not healthy.
 
 use std::cell::RefCell;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::install::Sinks;
 use super::status::Drift;
 use crate::answers::{Layout, Reach};
 use crate::cancel::Cancel;
+use crate::command::consent;
 use crate::drill::order::Ground;
 use crate::drill::page::{self, Head};
 use crate::drill::part::{Means, asked};
@@ -296,28 +296,12 @@ fn announced(setup: &Setup, standing: &Standing, means: &Means, parts: &[Part], 
 /// Whether it may be done: by the cluster's name, given as an option or typed.
 fn consent(setup: &Setup, options: &Options<'_>) -> Result<bool> {
     let cluster = &setup.answers.cluster;
-    if let Some(word) = &options.confirm {
-        if word == cluster {
-            return Ok(true);
-        }
-        super::say(&format!("hapair: --confirm {word}: this cluster is {cluster}; nothing was done"));
-        return Ok(false);
-    }
-    if !std::io::stdin().is_terminal() {
-        super::say(&format!("hapair: nobody can be asked here: consent with --confirm {cluster}; nothing was done"));
-        return Ok(false);
-    }
-    let mut err = std::io::stderr();
-    write!(err, "The VMs of {cluster} are interrupted again and again. Type the cluster's name to begin: ")
-        .context("asking")?;
-    err.flush().context("asking")?;
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).context("reading the answer")?;
-    if line.trim() == cluster {
-        return Ok(true);
-    }
-    super::say("Not the cluster's name: nothing was done.");
-    Ok(false)
+    consent::given(&consent::Wish {
+        cluster,
+        given: options.confirm.as_deref(),
+        question: format!("The VMs of {cluster} are interrupted again and again. Type the cluster's name to begin"),
+        otherwise: "nothing was done",
+    })
 }
 
 fn started(setup: &Setup, parts: &[Part]) -> Event {

@@ -1,10 +1,9 @@
 //! `hapair undo`: takes back what can be taken back, in reverse order, and says what can't.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::install::{Outcome, Sinks};
 use super::step::known;
@@ -12,6 +11,7 @@ use crate::action::file::RECORDED;
 use crate::action::kind::Action;
 use crate::action::{Memory, State, ssh_key};
 use crate::cancel::Cancel;
+use crate::command::consent;
 use crate::engine::{Ended, Engine, look};
 use crate::event::{Event, Failure, Sink as _, StepName};
 use crate::exit;
@@ -180,27 +180,12 @@ fn text(todo: &[(String, String)], left: &[String]) -> String {
 /// Whether it may be done: by the cluster's name, given as an option or typed.
 fn consent(setup: &Setup, options: &Options<'_>) -> Result<bool> {
     let cluster = &setup.answers.cluster;
-    if let Some(word) = &options.confirm {
-        if word == cluster {
-            return Ok(true);
-        }
-        super::say(&format!("hapair: --confirm {word}: this cluster is {cluster}; nothing was changed"));
-        return Ok(false);
-    }
-    if !std::io::stdin().is_terminal() {
-        super::say(&format!("hapair: nobody can be asked here: consent with --confirm {cluster}; nothing was changed"));
-        return Ok(false);
-    }
-    let mut err = std::io::stderr();
-    write!(err, "All VMs of {cluster} are stopped. Type the cluster's name to take it back: ").context("asking")?;
-    err.flush().context("asking")?;
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).context("reading the answer")?;
-    if line.trim() == cluster {
-        return Ok(true);
-    }
-    super::say("Not the cluster's name: nothing was changed.");
-    Ok(false)
+    consent::given(&consent::Wish {
+        cluster,
+        given: options.confirm.as_deref(),
+        question: format!("All VMs of {cluster} are stopped. Type the cluster's name to take it back"),
+        otherwise: "nothing was changed",
+    })
 }
 
 fn started(setup: &Setup, plan: &Plan) -> Event {

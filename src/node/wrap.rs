@@ -118,7 +118,8 @@ impl Wrapped {
 fn missing(stderr: &[u8]) -> Lost {
     let text = String::from_utf8_lossy(stderr);
     let text = text.trim();
-    if text.lines().any(|line| line.starts_with("sudo: ") || line.contains("not in the sudoers file")) {
+    let refused = |line: &str| line.starts_with("sudo: ") || line.contains("not in the sudoers file");
+    if text.lines().any(refused) {
         let hint = if text.contains("tty") {
             "take `requiretty` out of its sudoers file"
         } else {

@@ -31,18 +31,6 @@ pub trait Asker {
     /// Shows lines as they are; they stay.
     fn show(&mut self, lines: &[String]);
 
-    /// Yes or no; `None` for Esc.
-    ///
-    /// # Errors
-    /// [`Interrupted`].
-    fn confirm(&mut self, text: &str) -> Result<Option<bool>>;
-
-    /// One of a few, by its place; `None` for Esc.
-    ///
-    /// # Errors
-    /// [`Interrupted`].
-    fn menu(&mut self, text: &str, items: &[&str]) -> Result<Option<usize>>;
-
     /// Runs something that takes a while, with a sign that it does.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Known;
 use super::question::{Check, Choice, Kind, Question, Values};
-use crate::answers::load::value;
+use crate::answers::load::{telling, value};
 
 const PART: &str = "Fencing";
 
@@ -151,6 +151,14 @@ fn agent(known: &Known<'_>) -> Option<Question> {
             let mut values: Values = Vec::new();
             for word in typed.split_whitespace() {
                 match word.split_once('=') {
+                    // A path is none: some agents want the name of a file with a key.
+                    Some((name, value))
+                        if telling(name) && !["env:", "file:", "/"].iter().any(|begin| value.starts_with(begin)) =>
+                    {
+                        return Err(format!(
+                            "What is typed here is shown: write {name}=env:NAME (an environment variable) or {name}=file:PATH"
+                        ));
+                    }
                     Some((name, value)) if !name.is_empty() && !value.is_empty() => {
                         values.push((format!("{key}.{name}"), value.to_owned()));
                     }

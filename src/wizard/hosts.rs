@@ -42,6 +42,55 @@ pub(super) fn reach(known: &Known<'_>) -> Option<Question> {
     None
 }
 
+/// Whether a host key that nobody knows is the machine's own.
+pub(super) fn is_its_key(who: &str) -> Question {
+    let labels = ["Yes, I have compared it", "No, send nothing there"];
+    Question::confirm("@host_key", PART, format!("Is this the key of {who}?"), labels, false).because((
+        "Whoever sits in between would show a key of their own, and get all that is meant for the machine.".to_owned(),
+        "The key's fingerprint can be seen at the machine's own console with\n\
+         ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\n\
+         or where the machine was made (the hoster's page, cloud-init's output). If they are the same, answer \
+         yes: the key is then kept for this pair, and its fingerprint goes into the answers as `host_key`, so \
+         that nobody is asked again. From then on another key at this address is refused.\n\
+         If they differ, or there is nothing to compare with, answer no: nothing is sent there."
+            .to_owned(),
+    ))
+}
+
+/// Whether the user's key is copied to a machine that does not let it in.
+pub(super) fn copies_key(who: &str, made_first: bool) -> Question {
+    let text = if made_first {
+        format!("Make a key with ssh-keygen, and copy it to {who} with ssh-copy-id?")
+    } else {
+        format!("Copy your key to {who} with ssh-copy-id?")
+    };
+    Question::confirm("@copy_key", PART, text, ["Yes", "No, I do that myself"], true).because((
+        "An install that takes an hour and reboots machines can't ask for a password each time; ssh asks for \
+         it once, hapair never sees it."
+            .to_owned(),
+        "ssh-copy-id logs in with the password, which ssh itself asks for on this terminal, and adds your \
+         public key to ~/.ssh/authorized_keys there. Nothing else is changed. Without a key of your own, \
+         ssh-keygen makes ~/.ssh/id_ed25519 first, without a passphrase: nobody could type one during an install.\n\
+         Answer no to copy the key by hand, and give the machine again; another key is given with --identity."
+            .to_owned(),
+    ))
+}
+
+/// Whether a login that is not root may be tried again.
+pub(super) fn has_sudo(who: &str, user: &str) -> Question {
+    let labels = ["Yes, try again", "No, take another login"];
+    Question::confirm("@sudo", PART, format!("May {user} use sudo on {who} without a password now?"), labels, true)
+        .because((
+            "Packages, disks and the cluster are root's; a password can't be typed for each command.".to_owned(),
+            format!(
+                "hapair runs every command there as `sudo -n`, which never asks. The line above, written by root, \
+         allows it; `sudo -n true` as {user} shows whether it works. When the pair is built the file can be \
+         taken away again, until hapair is needed the next time.\n\
+         Or answer no and log in as root, where the machine allows that (by key only, as Debian does)."
+            ),
+        ))
+}
+
 /// Names: only where what the machines call themselves won't do.
 pub(super) fn names(known: &Known<'_>) -> Option<Question> {
     for n in 0..2 {

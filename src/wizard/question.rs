@@ -105,6 +105,19 @@ impl Question {
         Self::new(id.into(), part, text, Kind::Choose { choices, default })
     }
 
+    /// Yes or no. The answer is the value of the note `id`: `yes` or `no`. `likely`: what Enter alone takes.
+    pub fn confirm(
+        id: &'static str,
+        part: &'static str,
+        text: impl Into<String>,
+        labels: [&str; 2],
+        likely: bool,
+    ) -> Self {
+        let choices = labels.into_iter().zip(["yes", "no"]).map(|(label, value)| Choice::value(label, id, value));
+        let kind = Kind::Choose { choices: choices.collect(), default: usize::from(!likely) };
+        Self::new(id, part, text, kind)
+    }
+
     /// A question of any kind.
     pub fn new(id: impl Into<String>, part: &'static str, text: impl Into<String>, kind: Kind) -> Self {
         Self { id: id.into(), part, text: text.into(), why: String::new(), more: String::new(), kind }
@@ -125,4 +138,11 @@ pub enum Reply {
     Values(Values),
     /// Back to the question before.
     Back,
+}
+
+impl Reply {
+    /// Whether a note was given this value.
+    pub fn says(&self, word: &str) -> bool {
+        matches!(self, Reply::Values(values) if values.iter().any(|(path, value)| path.starts_with('@') && value == word))
+    }
 }

@@ -6,7 +6,7 @@ use super::picture::{Side, Wire, picture};
 use super::sheet::heading;
 use crate::action::{Memory, RefusalKind, Risk, State};
 use crate::answers::{Create, InitialSync, NodeAnswers, SyncRate, VmSource};
-use crate::device::bytes;
+use crate::device::{bytes, names_one_disk};
 use crate::engine::{Looked, look};
 use crate::facts::Facts;
 use crate::node::At;
@@ -158,11 +158,16 @@ impl Review {
             None if what.is_empty() && waits == 0 => (Tone::Faint, String::new(), "nothing to do".to_owned()),
             None => (Tone::Plain, step.step.takes.clone().unwrap_or_default(), what.join("; ")),
         };
-        let right = if measure(&right) > width / 3 { String::new() } else { right };
-        vec![
+        // What takes long takes a sentence to say so.
+        let (right, below) = if measure(&right) > width / 3 { (String::new(), right) } else { (right, String::new()) };
+        let mut lines = vec![
             style.row(&[(Tone::Faint, &format!(" {number:>2}  ")), (tone, &step.step.title)], &right, width),
             style.row(&[(Tone::Faint, &format!("     {text}"))], "", width),
-        ]
+        ];
+        if !below.is_empty() {
+            lines.extend(style.wrap(Tone::Faint, &format!("takes {below}"), 5, 0, width));
+        }
+        lines
     }
 
     fn times(&self, setup: &Setup) -> Vec<String> {
@@ -196,7 +201,10 @@ impl Review {
         let mut lost = Vec::new();
         for (node, facts) in setup.answers.nodes.iter().zip(&self.survey.facts) {
             let (Some(erase), Some(what)) = (&node.erase, content(node, facts)) else { continue };
-            lost.push(format!("{} on {}, serial {erase}: {what} is destroyed.", short(node, facts), node.name));
+            // `erase` may be a name by id; people read the serial on the disk itself.
+            let serial = place(node, facts).map(|(disk, _)| &disk.serial).filter(|serial| names_one_disk(serial));
+            let serial = serial.unwrap_or(erase);
+            lost.push(format!("{} on {}, serial {serial}: {what} is destroyed.", short(node, facts), node.name));
         }
         let mut index = 0;
         for step in &self.plan.steps {
@@ -306,7 +314,96 @@ fn wires(setup: &Setup, facts: &[Facts; 2]) -> Vec<Wire> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::facts::disk::Content;
+    use crate::node::scripted::{Scripted, fails, says};
+    use crate::node::{Cmd, Node, Pair};
+    use crate::preflight::samples;
+    use crate::record::NodeRecord;
+    use crate::setup::Places;
+
+    /// What is seen before a pair of fresh nodes is changed.
+    fn review(answers: crate::answers::Answers, facts: [Facts; 2]) -> (Setup, Review) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let places = Places { state_dir: Some(folder.path().to_owned()), ..Places::default() };
+        let setup = Setup::of(answers, places).expect("a setup");
+        let (platform, found) = (samples::platform("debian-12"), setup.found(&facts));
+        let plan = setup.plan(&platform, &found, &Secrets::placeholders()).expect("a plan");
+        let pair = Pair(["node1", "node2"].map(|name| {
+            let fresh = |cmd: &Cmd| Ok(if cmd.argv[0] == "sh" { says("") } else { fails(127, "not found") });
+            Node { name: name.to_owned(), transport: Arc::new(Scripted::new(fresh)) }
+        }));
+        let actions: Vec<&PlannedAction> = plan.steps.iter().flat_map(|step| &step.actions).collect();
+        let looked = look(&pair, &actions).expect("a look");
+        let survey = Survey { facts, platform, found, records: [NodeRecord::default(), NodeRecord::default()] };
+        let warnings = vec!["there is no second link".to_owned()];
+        (setup, Review { survey, plan, looked, measured: Some(125_000_000), refusals: Vec::new(), warnings })
+    }
+
+    const PLAIN: Style = Style { colour: false, unicode: false };
+
+    /// Without the places where lines are broken.
+    fn words(text: &str) -> String {
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn one_screen_tells_what_will_be_where_the_steps_the_time_and_in_red_what_is_lost() {
+        let (mut answers, mut facts) = (samples::answers(), samples::facts());
+        answers.nodes[0].erase = Some("ata-DISK_S1".to_owned());
+        let disk = &mut facts[0].disks[0];
+        disk.serial = "S1SERIAL".to_owned();
+        disk.parts[0].content = Content { kind: "ext4".to_owned(), label: "data".to_owned(), ..Content::default() };
+        let (setup, review) = review(answers, facts);
+
+        let text = review.lines(&setup, 79, PLAIN).join("\n");
+        let parts = ["The pair pair", "What will be done", "How long it takes", "What is destroyed", "Worth a thought"];
+        let places = parts.map(|part| text.find(&format!("-- {part}")).unwrap_or_else(|| panic!("{part}:\n{text}")));
+        assert!(places.is_sorted(), "{text}");
+        for seen in [
+            "sda3, 2 GiB",
+            "/dev/drbd0 on /drbd0",
+            "eth1 10.77.0.1",
+            "eth2 10.78.0.2",
+            "runs vm01",
+            "First copy of the disk: 2 GiB at 125 MB/s",
+            "sda3 on node1, serial S1SERIAL: ext4 'data' is destroyed.",
+        ] {
+            assert!(text.contains(seen), "{seen}:\n{text}");
+        }
+        let mut timed = 0;
+        for (number, step) in review.plan.steps.iter().enumerate() {
+            let title = format!("{:>2}  {}", number + 1, step.step.title);
+            let (_, rest) = text.split_once(&title).unwrap_or_else(|| panic!("{title}:\n{text}"));
+            if step.skipped.is_none() && rest.lines().nth(1).map(str::trim) != Some("nothing to do") {
+                let takes = step.step.takes.as_deref().expect("each step says how long it takes");
+                assert!(words(&text).contains(&words(takes)), "{takes}:\n{text}");
+                timed += 1;
+            }
+        }
+        assert!(timed > 5, "{text}");
+        assert!(!text.contains("sda3 on node2"), "{text}");
+
+        let colour = Style { colour: true, unicode: true };
+        let red = colour.paint(Tone::Bad, "x").split('x').next().map(str::to_owned).expect("a colour");
+        let lines = review.lines(&setup, 79, colour);
+        let loss = lines.iter().find(|line| line.contains("S1SERIAL")).expect("what is lost");
+        assert!(loss.contains(&red), "{loss:?}");
+    }
+
+    #[test]
+    fn the_screen_before_the_first_change_fits_every_terminal() {
+        let (setup, review) = review(samples::answers(), samples::facts());
+        for width in [39, 59, 79, 99] {
+            let lines = review.lines(&setup, width, PLAIN);
+            assert!(lines.iter().any(|line| line.contains("Nothing: no device")), "{}", lines.join("\n"));
+            for line in &lines {
+                assert!(line.is_ascii() && !line.contains('\x1b') && measure(line) <= width, "{width}: {line}");
+            }
+        }
+    }
 
     #[test]
     fn the_first_copy_is_computed_from_size_and_link() {

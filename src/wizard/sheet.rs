@@ -19,6 +19,14 @@ pub(super) struct Entry {
     pub(super) wrong: Option<String>,
 }
 
+impl Entry {
+    /// Another place in the list; what was typed to find one is forgotten.
+    pub(super) fn to(&mut self, at: usize) {
+        (self.at, self.wrong) = (at, None);
+        self.line.put("");
+    }
+}
+
 /// Lines, and where the cursor stands in them: line and column.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sheet {

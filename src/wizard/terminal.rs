@@ -1,6 +1,4 @@
 //! Asks on the terminal: draws a question below what stays, reads keys, follows the window's size.
-//!
-//! dialoguer's own inputs know no Esc and no `?`, so questions are drawn here; its menus end the wizard's screens.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
@@ -8,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use console::{Key, Term, measure_text_width};
-use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
@@ -190,6 +187,7 @@ impl Terminal {
     fn taken(question: &Question, entry: &Entry) -> std::result::Result<(Values, String), String> {
         match &question.kind {
             Kind::Choose { choices, .. } => match choices.get(entry.at) {
+                Some(choice) if !begins(choice, &entry.line.text()) => Err(nothing_begins(&entry.line.text())),
                 Some(Choice { label, take: Take::Values(values) }) => Ok((values.clone(), label.clone())),
                 Some(Choice { take: Take::Not(why), .. }) => Err(format!("This can't be taken: {why}.")),
                 None => Err("There is nothing to choose from.".to_owned()),
@@ -210,15 +208,15 @@ impl Terminal {
             }
         }
     }
+}
 
-    fn theme(&self) -> Box<dyn Theme> {
-        if self.style.colour && self.style.unicode { Box::new(ColorfulTheme::default()) } else { Box::new(SimpleTheme) }
-    }
+/// Whether a choice is what somebody begins to type.
+fn begins(choice: &Choice, typed: &str) -> bool {
+    choice.label.to_lowercase().starts_with(&typed.to_lowercase())
+}
 
-    /// What dialoguer gave; its Ctrl-C is a signal, which ends the program elsewhere.
-    fn given<T>(result: dialoguer::Result<Option<T>>) -> Result<Option<T>> {
-        result.map_err(|_| Interrupted.into())
-    }
+fn nothing_begins(typed: &str) -> String {
+    format!("Nothing in this list begins with `{typed}`. Up and Down move, Backspace takes back what was typed.")
 }
 
 impl Asker for Terminal {
@@ -248,7 +246,9 @@ impl Asker for Terminal {
                     self.unsay()?;
                     return Ok(Reply::Back);
                 }
-                Key::Char('?') if entry.line.is_empty() && !matches!(question.kind, Kind::Secret { .. }) => {
+                Key::Char('?')
+                    if count > 0 || (entry.line.is_empty() && !matches!(question.kind, Kind::Secret { .. })) =>
+                {
                     self.explain(question)?;
                 }
                 Key::Enter => {
@@ -276,16 +276,26 @@ impl Asker for Terminal {
                         Err(wrong) => entry.wrong = Some(wrong),
                     }
                 }
-                Key::ArrowUp if count > 0 => entry.at = entry.at.checked_sub(1).unwrap_or(count - 1),
-                Key::ArrowDown if count > 0 => entry.at = (entry.at + 1) % count,
-                Key::Home if count > 0 => entry.at = 0,
-                Key::End if count > 0 => entry.at = count - 1,
+                Key::ArrowUp if count > 0 => entry.to(entry.at.checked_sub(1).unwrap_or(count - 1)),
+                Key::ArrowDown if count > 0 => entry.to((entry.at + 1) % count),
+                Key::Home if count > 0 => entry.to(0),
+                Key::End if count > 0 => entry.to(count - 1),
                 Key::Tab if entry.line.is_empty() => {
                     if let Kind::Text { default: Some(default), .. } = &question.kind {
                         entry.line.put(default);
                     }
                 }
-                key if count == 0 && entry.line.key(&key) => entry.wrong = None,
+                key if entry.line.key(&key) => {
+                    entry.wrong = None;
+                    if let Kind::Choose { choices, .. } = &question.kind {
+                        let typed = entry.line.text();
+                        match choices.iter().position(|choice| begins(choice, &typed)) {
+                            Some(_) if typed.is_empty() => {}
+                            Some(at) => entry.at = at,
+                            None => entry.wrong = Some(nothing_begins(&typed)),
+                        }
+                    }
+                }
                 _ => {}
             }
         }
@@ -302,29 +312,6 @@ impl Asker for Terminal {
     fn show(&mut self, lines: &[String]) {
         self.tail.clear();
         let _ = self.leave(lines);
-    }
-
-    fn confirm(&mut self, text: &str) -> Result<Option<bool>> {
-        self.tail.clear();
-        let theme = self.theme();
-        Self::given(
-            dialoguer::Confirm::with_theme(theme.as_ref())
-                .with_prompt(text)
-                .wait_for_newline(true)
-                .interact_on_opt(&self.term),
-        )
-    }
-
-    fn menu(&mut self, text: &str, items: &[&str]) -> Result<Option<usize>> {
-        self.tail.clear();
-        let theme = self.theme();
-        Self::given(
-            dialoguer::Select::with_theme(theme.as_ref())
-                .with_prompt(text)
-                .items(items)
-                .default(0)
-                .interact_on_opt(&self.term),
-        )
     }
 
     fn busy(&mut self, what: &str, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {

@@ -34,12 +34,11 @@ struct Person {
     script: VecDeque<(&'static str, Act)>,
     asked: Vec<String>,
     said: Vec<String>,
-    confirms: bool,
 }
 
 impl Person {
     fn new(script: &[(&'static str, Act)]) -> Self {
-        Self { script: script.iter().cloned().collect(), asked: Vec::new(), said: Vec::new(), confirms: true }
+        Self { script: script.iter().cloned().collect(), asked: Vec::new(), said: Vec::new() }
     }
 
     fn values(question: &Question, typed: Option<&str>) -> Result<Values, String> {
@@ -96,15 +95,6 @@ impl Asker for Person {
 
     fn show(&mut self, lines: &[String]) {
         self.said.extend_from_slice(lines);
-    }
-
-    fn confirm(&mut self, text: &str) -> anyhow::Result<Option<bool>> {
-        self.said.push(text.to_owned());
-        Ok(Some(self.confirms))
-    }
-
-    fn menu(&mut self, _: &str, _: &[&str]) -> anyhow::Result<Option<usize>> {
-        Ok(None)
     }
 
     fn busy(&mut self, _: &str, work: &mut dyn FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
@@ -340,30 +330,19 @@ fn a_half_written_file_is_only_asked_about_what_is_missing() {
 fn strangers_are_shown_and_the_question_stays_when_they_are_refused() {
     let mut unknown = toys();
     unknown.strange = true;
-    let mut person = script(&[&BOTH, &IPMI]);
+    let [left, right] = BOTH;
+    let yes = || ("@host_key", Say("Yes"));
+    let mut person = script(&[&[left, yes(), right, yes()], &IPMI]);
     let draft = run("", &mut unknown, &mut person).unwrap();
     assert!(person.said.iter().any(|text| text.contains(KEY)));
     assert_eq!(draft.get("nodes[1].host_key").as_deref(), Some(KEY));
-    // Gone back to and named again: the key is in the answers, and is not asked about twice.
-    let again = [
-        ("nodes[0].ssh", Say("root@a")),
-        ("nodes[1].ssh", Esc),
-        ("nodes[0].ssh", Say("root@a")),
-        ("nodes[1].ssh", Say("root@b")),
-        ("cluster", Esc),
-        ("nodes[1].ssh", Say("root@b")),
-    ];
-    let mut person = script(&[&again, &IPMI]);
-    let draft = run("", &mut unknown, &mut person).unwrap();
-    for n in 0..2 {
-        assert_eq!(draft.get(&format!("nodes[{n}].host_key")).as_deref(), Some(KEY), "{}", draft.text());
+    // Enter alone is no, and so is Esc.
+    for no in [Enter, Esc, Say("No")] {
+        let mut person = Person::new(&[("nodes[0].ssh", Say("root@a")), ("@host_key", no), ("nodes[0].ssh", CtrlC)]);
+        assert!(run("", &mut unknown, &mut person).unwrap_err().is::<Interrupted>());
+        assert_eq!(person.asked, ["nodes[0].ssh", "@host_key", "nodes[0].ssh"]);
+        assert!(person.said.iter().any(|text| text.contains("was not accepted; nothing was sent")));
     }
-    assert_eq!(person.said.iter().filter(|text| text.starts_with("Is this the key")).count(), 2);
-    let mut person = Person::new(&[("nodes[0].ssh", Say("root@a")), ("nodes[0].ssh", CtrlC)]);
-    person.confirms = false;
-    assert!(run("", &mut unknown, &mut person).unwrap_err().is::<Interrupted>());
-    assert_eq!(person.asked, ["nodes[0].ssh", "nodes[0].ssh"]);
-    assert!(person.said.iter().any(|text| text.contains("was not accepted; nothing was sent")));
 }
 
 #[test]
@@ -372,15 +351,50 @@ fn a_machine_that_does_not_let_us_in_gets_a_key_and_sudo_is_explained() {
     locked.lets_in = false;
     let mut person = script(&[&BOTH, &IPMI]);
     run("", &mut locked, &mut person).unwrap();
-    assert!(person.said.iter().any(|text| text.contains("ssh-copy-id")));
+    assert!(person.asked.iter().any(|id| id == "@copy_key"), "{:?}", person.asked);
     let mut weak = toys();
     weak.sudo = false;
-    let mut person = Person::new(&[("nodes[0].ssh", Say("admin@a")), ("nodes[0].ssh", CtrlC)]);
-    person.confirms = false;
+    let mut person =
+        Person::new(&[("nodes[0].ssh", Say("admin@a")), ("@sudo", Enter), ("@sudo", Esc), ("nodes[0].ssh", CtrlC)]);
     assert!(run("", &mut weak, &mut person).is_err());
     assert!(person.said.iter().any(|text| text.contains("NOPASSWD")), "{:?}", person.said);
     assert!(!person.said.iter().any(|text| text.contains("ssh-copy-id")), "a key is not what is missing");
     let mut person = Person::new(&[("nodes[0].ssh", Say("root@nobody")), ("nodes[0].ssh", CtrlC)]);
     assert!(run("", &mut toys(), &mut person).is_err());
     assert!(person.said.iter().any(|text| text.contains("no SSH server at nobody")));
+}
+
+#[test]
+fn a_secret_is_never_typed_where_it_is_shown() {
+    let agent: &[(&'static str, Act)] = &[
+        ("fencing.method", Say("another fence agent")),
+        ("fencing.agent", Wrong("apc", "fence_")),
+        ("fencing.agent", Say("fence_apc_snmp")),
+        ("fencing.left", Wrong("ip", "is no parameter")),
+        ("fencing.left", Wrong("ip=10.9.0.1 passwd=geheim", "What is typed here is shown")),
+        ("fencing.left", Say("ip=10.9.0.1 plug=1 passwd=env:NAME")),
+        ("fencing.right", Say("ip=10.9.0.1 plug=2 passwd=file:/x ssh_key_file=/root/key")),
+    ];
+    let mut person = script(&[&BOTH, agent]);
+    let draft = run("", &mut toys(), &mut person).unwrap();
+    assert!(person.script.is_empty(), "not reached: {:?}", person.script);
+    assert_eq!(draft.get("fencing.left.passwd").as_deref(), Some("env:NAME"));
+    assert_eq!(draft.get("fencing.right.ssh_key_file").as_deref(), Some("/root/key"));
+
+    let left = "env of Password at the BMC of left: name of the environment variable";
+    let right = "env of Password at the BMC of right: name of the environment variable";
+    let env: &[(&'static str, Act)] = &[
+        ("fencing.left.address", Say("10.9.0.1")),
+        ("fencing.left.user", Say("admin")),
+        ("@keep", Say("environment")),
+        (left, Wrong("HAPAIR_NO_SUCH_NAME", "is not set here")),
+        (left, Say("PATH")),
+        ("fencing.right.address", Say("10.9.0.2")),
+        (right, Say("PATH")),
+    ];
+    let mut person = script(&[&BOTH, env]);
+    let draft = run("", &mut toys(), &mut person).unwrap();
+    assert!(person.script.is_empty(), "not reached: {:?}", person.script);
+    assert_eq!(draft.get("fencing.right.password").as_deref(), Some("env:PATH"));
+    assert!(draft.files.is_empty());
 }

@@ -27,10 +27,18 @@ pub(crate) struct Screen {
 
 impl Screen {
     pub(crate) fn start(mut command: Command, rows: u16, columns: u16) -> Self {
-        for name in ["NO_COLOR", "LC_ALL", "LC_CTYPE"] {
-            command.env_remove(name);
-        }
-        command.env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
+        command.env_remove("NO_COLOR").env("LANG", "C.UTF-8");
+        Self::begin(command, rows, columns)
+    }
+
+    /// One without colours and without characters beyond ASCII.
+    pub(crate) fn plain(mut command: Command, rows: u16, columns: u16) -> Self {
+        command.env("NO_COLOR", "1").env("LANG", "C");
+        Self::begin(command, rows, columns)
+    }
+
+    fn begin(mut command: Command, rows: u16, columns: u16) -> Self {
+        command.env_remove("LC_ALL").env_remove("LC_CTYPE").env("TERM", "xterm-256color");
         let mut process = PtyProcess::spawn(with_echo(&command)).unwrap();
         process.set_window_size(columns, rows).unwrap();
         let mut output = process.get_raw_handle().unwrap();
