@@ -2,6 +2,7 @@
 # make rehearse-xen  the same under real Xen in QEMU (minutes with KVM, an hour emulated)
 # make test          all tests, the uml rehearsal included (under 30 minutes from a cold clone)
 # make matrix        the installer killed in every action and the power of each machine cut in every step (an hour or more)
+# make figures       what needs no machine: damaged journals, generated answers, silent links, canary secrets, kills (minutes)
 # make guards        what a device may hold x destructive actions x consent, on real devices in one machine: the table
 # make deny          licences and bans of the dependencies
 
@@ -9,7 +10,7 @@ CARGO ?= cargo
 # Another emulator for rehearse-xen: make rehearse-xen QEMU=/path/to/qemu-system-x86_64
 QEMU ?=
 
-.PHONY: rehearse rehearse-xen matrix guards test check docs deny
+.PHONY: rehearse rehearse-xen matrix figures guards test check docs deny
 
 rehearse:
 	tests/tools rehearse
@@ -19,9 +20,13 @@ rehearse-xen:
 	QEMU="$(QEMU)" tests/tools rehearse-xen
 	$(CARGO) run --quiet -- rehearse --engine qemu $(if $(QEMU),--qemu $(QEMU))
 
-matrix:
+figures:
+	tests/tools test
+	$(CARGO) test --quiet --lib journal:: -- --nocapture
+	$(CARGO) test --quiet --test answers --test ssh --test simulated -- --nocapture
+
+matrix: figures
 	tests/tools rehearse
-	$(CARGO) test --test simulated -- --nocapture
 	$(CARGO) test --test rehearsal -- --ignored --nocapture
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm kill-actions
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm power

@@ -302,7 +302,34 @@ pub enum FencingMethod {
     Ssh,
 }
 
+/// Parameters of fence agents that are no secret; what is not named here may be one.
+const NO_SECRET: [&str; 9] = ["ip", "ipaddr", "ipport", "plug", "port", "username", "login", "identity_file", "ssh"];
+
 impl FencingMethod {
+    /// The same with stand-ins for its secrets, for what is shown. `env:NAME` and `file:PATH` stay: they are none.
+    #[must_use]
+    pub fn masked(mut self) -> Self {
+        const STAND_IN: &str = "********";
+        let mask = |secret: &mut Secret| {
+            if !["env:", "file:"].iter().any(|kind| secret.reveal().starts_with(kind)) {
+                *secret = Secret::new(STAND_IN);
+            }
+        };
+        match &mut self {
+            FencingMethod::Ipmi { nodes } => nodes.iter_mut().for_each(|bmc| mask(&mut bmc.password)),
+            FencingMethod::Agent { nodes, .. } => nodes
+                .iter_mut()
+                .flatten()
+                .filter(|(name, _)| !NO_SECRET.contains(&name.as_str()) && !name.starts_with("pcmk_"))
+                .for_each(|(_, value)| mask(value)),
+            FencingMethod::Levels { methods } => {
+                *methods = std::mem::take(methods).into_iter().map(FencingMethod::masked).collect();
+            }
+            FencingMethod::Sbd { .. } | FencingMethod::Ssh => {}
+        }
+        self
+    }
+
     /// Name as in the answers file.
     pub fn name(&self) -> &'static str {
         match self {

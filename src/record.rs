@@ -3,6 +3,7 @@
 //! Read with the survey, before anything is changed; claimed before the first change of a run that changes anything.
 
 mod claim;
+mod earlier;
 mod install;
 
 use crate::answers::Answers;
@@ -12,6 +13,7 @@ use crate::node::{At, Cmd, Output};
 use crate::setup::refused;
 
 pub use claim::Claim;
+pub use earlier::over;
 pub use install::Install;
 
 /// Format of `record`.
@@ -61,6 +63,8 @@ pub struct NodeRecord {
     pub peer: Option<String>,
     /// UUID of the file system.
     pub ocfs2: Option<String>,
+    /// How many processes of orders are at work there. With no run at work they are those of one that was ended.
+    pub orders: usize,
 }
 
 /// The read of one node's record; `resource` is DRBD's.
@@ -96,6 +100,7 @@ pub fn parse(output: &Output) -> NodeRecord {
         drbd: value("drbd.made "),
         peer: value("drbd.peer "),
         ocfs2: value("ocfs2.made "),
+        orders: text.lines().filter(|line| line.starts_with("order ")).count(),
     }
 }
 

@@ -303,8 +303,22 @@ impl Setup {
     /// A [`Failure`] with exit code 4 when the platform can't carry out an answer; when a step or template names a
     /// variable that is not there.
     pub fn plan(&self, platform: &Platform, found: &Found, secrets: &Secrets) -> Result<Plan> {
-        let source = Source { answers: &self.answers, platform, secrets, found };
-        let each = std::iter::once(None).chain(self.answers.vms.iter().map(Some));
+        self.plan_of(&self.answers, platform, found, secrets)
+    }
+
+    /// The same plan with stand-ins for every secret: for what is shown.
+    ///
+    /// # Errors
+    /// As [`Setup::plan`].
+    pub fn shown_plan(&self, platform: &Platform, found: &Found) -> Result<Plan> {
+        let mut answers = self.answers.clone();
+        answers.fencing.method = answers.fencing.method.masked();
+        self.plan_of(&answers, platform, found, &Secrets::placeholders())
+    }
+
+    fn plan_of(&self, answers: &Answers, platform: &Platform, found: &Found, secrets: &Secrets) -> Result<Plan> {
+        let source = Source { answers, platform, secrets, found };
+        let each = std::iter::once(None).chain(answers.vms.iter().map(Some));
         let mut wrong: Vec<String> = each.flat_map(|vm| platform.unsupported(&source.choices(vm))).collect();
         wrong.dedup();
         if !wrong.is_empty() {

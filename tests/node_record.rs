@@ -182,3 +182,42 @@ fn one_run_at_a_time_on_each_node() {
     assert!(records(&pair)[0].held.is_none() && records(&pair)[1].held.is_none());
     assert_eq!(entries(&nodes[0].record("")), ["record"]);
 }
+
+/// The end of a run does not end its order: the next run sees it, and waits for it.
+#[test]
+fn an_order_of_an_earlier_run_is_waited_for() {
+    let pair = Pair(["node1", "node2"].map(|name| hapair::node::Node {
+        name: name.to_owned(),
+        transport: Arc::new(hapair::node::local::Local::new()),
+    }));
+    let folder = tempfile::tempdir().unwrap();
+    let (begun, done) = (folder.path().join("begun"), folder.path().join("done"));
+    let order = Cmd::write_sh(
+        "echo >\"$1\"; sleep 3; echo >\"$2\"",
+        [begun.to_str().unwrap().to_owned(), done.to_str().unwrap().to_owned()],
+    );
+    std::thread::scope(|scope| {
+        scope.spawn(|| pair.at(At::First).exec(&order).unwrap());
+        while !begun.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let found = records(&pair);
+        assert!(found[0].orders > 0, "the order is not seen");
+        let said = std::sync::Mutex::new(Vec::new());
+        let tell = |text: String| {
+            said.lock().unwrap().push(text);
+            Ok(())
+        };
+        let interrupted = hapair::cancel::Cancel::default();
+        interrupted.request();
+        let error = record::over(&pair, "r0", &found, &interrupted, &tell).unwrap_err();
+        assert_eq!(error.downcast::<hapair::event::Failure>().unwrap().exit, hapair::exit::INTERRUPTED);
+        assert!(!done.exists());
+        assert!(record::over(&pair, "r0", &found, &hapair::cancel::Cancel::default(), &tell).unwrap());
+        assert!(done.exists(), "it was not waited for");
+        assert!(said.lock().unwrap()[0].contains("is still at work there"), "{said:?}");
+    });
+    let nothing = [record::NodeRecord::default(), record::NodeRecord::default()];
+    let quiet = |text: String| panic!("{text}");
+    assert!(!record::over(&pair, "r0", &nothing, &hapair::cancel::Cancel::default(), &quiet).unwrap());
+}

@@ -333,6 +333,7 @@ fn five_silent_seconds_in_mid_command_cost_nothing() {
         running.join().unwrap()
     });
     assert_eq!(out.unwrap().text(), "begun\ndone\n");
+    println!("a link that is silent for 5 s in mid-command costs nothing");
 }
 
 #[test]

@@ -225,10 +225,13 @@ impl Act for Service {
         State::drift(words.join(", "))
     }
 
-    /// Only what this install started: a service that ran before goes on.
+    /// Only what this install started: a service that ran before goes on. The cluster's own are the install's, also where another
+    /// workstation began them: a cluster that was there before is refused and never taken over.
     fn undo(&self, _at: At, undoing: &Undoing<'_>) -> Vec<Command> {
         const OFF: &str = r#"! systemctl -q is-active "$1" && ! systemctl -q is-enabled "$1" 2>/dev/null"#;
-        if !undoing.begun || (want(&self.enabled) != Some(true) && want(&self.active) != Some(true)) {
+        const CLUSTER: [&str; 3] = ["corosync", "pacemaker", "heartbeat"];
+        let ours = undoing.begun || CLUSTER.contains(&self.name.as_str());
+        if !ours || (want(&self.enabled) != Some(true) && want(&self.active) != Some(true)) {
             // The lists of both nodes have to be of one length.
             return vec![undo::script(format!("leave the service {} as it is", self.name), ":", ":", &[])];
         }

@@ -115,6 +115,11 @@ fn go(
     for text in settled.into_iter().chain(taken).chain(notes(setup, &survey, lines)) {
         emit(&Event::Note { text })?;
     }
+    let resource = &setup.answers.storage.resource;
+    let tell = |text: String| emit(&Event::Note { text });
+    // What the nodes were before it ended is not what they are.
+    let survey =
+        if record::over(&pair, resource, &survey.records, run.cancel, &tell)? { setup.survey(&pair)? } else { survey };
     check(setup, run, &pair, &survey, &plan, emit)?;
     let wanted: Option<Vec<&str>> = wanted.as_ref().map(|ids| ids.iter().map(String::as_str).collect());
     let mut engine = Engine::new(&pair, sinks, run.cancel, run.resume.clone());

@@ -51,16 +51,15 @@ pub fn text(setup: &Setup, options: &Options) -> Result<String> {
     }
     let (plan, shown, asked) = if options.offline {
         let (platform, found) = setup.offline()?;
-        let plan = setup.plan(&platform, &found, &Secrets::placeholders())?;
+        let plan = setup.shown_plan(&platform, &found)?;
         (plan.clone(), plan, None)
     } else {
         let pair = setup.connect(false)?;
         let survey = setup.survey(&pair)?;
-        let placeholders = Secrets::placeholders();
-        let secrets = Secrets::existing(&setup.state)?.unwrap_or_else(|| placeholders.clone());
-        // Compared with the real keys, shown with stand-ins for them.
+        let secrets = Secrets::existing(&setup.state)?.unwrap_or_else(Secrets::placeholders);
+        // Compared with the real keys and passwords, shown with stand-ins for them.
         let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
-        let shown = setup.plan(&survey.platform, &survey.found, &placeholders)?;
+        let shown = setup.shown_plan(&survey.platform, &survey.found)?;
         (plan, shown, Some((pair, survey)))
     };
     let mut view = View::new(setup, &plan, &shown, asked.as_ref().map(|(pair, _)| pair), options.step.as_deref())?;

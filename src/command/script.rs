@@ -103,7 +103,7 @@ fn header(setup: &Setup) -> String {
     let mut text = format!(
         "#!/bin/sh\n# The plan of hapair {} for the cluster {}: what it would run, in this order.\n\
          # hapair itself checks before and after each line; this script does not. Keys that hapair\n\
-         # makes are shown as \"made-by-hapair-at-install\".\nset -eu\n\non() {{ # on NODE LINE: runs LINE there\n    case $1 in\n",
+         # makes are shown as \"made-by-hapair-at-install\", passwords as \"********\".\nset -eu\n\non() {{ # on NODE LINE: runs LINE there\n    case $1 in\n",
         env!("CARGO_PKG_VERSION"),
         setup.answers.cluster
     );

@@ -19,7 +19,7 @@ use crate::journal::{Journal, Line};
 use crate::lock::{self, Lock};
 use crate::node::{At, Cmd, Pair};
 use crate::plan::{Plan, PlannedAction};
-use crate::record::{Claim, Install};
+use crate::record::{self, Claim, Install};
 use crate::report;
 use crate::secrets::Secrets;
 use crate::setup::{Setup, unanswered};
@@ -55,6 +55,11 @@ pub fn run(setup: &Setup, options: &Options<'_>) -> Result<Outcome> {
     let survey = setup.survey(&pair)?;
     // The nodes of another pair are refused, and those of this one are taken for this run, as for an install.
     let (install, _) = Install::settle(&setup.state, &setup.answers, &survey.records)?;
+    let tell = |text: String| {
+        super::say(&text);
+        Ok(())
+    };
+    record::over(&pair, &setup.answers.storage.resource, &survey.records, options.cancel, &tell)?;
     let secrets = Secrets::existing(&setup.state)?.unwrap_or_else(Secrets::placeholders);
     let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
     let names = [setup.answers.nodes[0].name.clone(), setup.answers.nodes[1].name.clone()];

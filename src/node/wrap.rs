@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::{Cmd, Lost, Output, quote};
+use super::{Cmd, Effect, Lost, Output, quote};
 use crate::random;
 
 /// How a command is ended on the node when its time is up.
@@ -43,6 +43,10 @@ const SCRIPT: &str = concat!(
     r#"printf "\n%s .\n" "$n"; printf "\n%s %d\n" "$n" "$c" >&2"#,
 );
 
+/// How the wrapper of a write calls itself: so a later run sees in the node's list of processes what an earlier one, which was
+/// ended, has still at work there (`src/record/read.sh`).
+pub const ORDER: &str = "hapair-order";
+
 /// A command in its wrapper.
 #[derive(Debug)]
 pub struct Wrapped {
@@ -67,7 +71,8 @@ impl Wrapped {
         if sudo {
             argv.extend(["sudo", "-n"].map(str::to_owned));
         }
-        argv.extend(["sh", "-c", SCRIPT, "sh", &nonce].map(str::to_owned));
+        let name = if cmd.effect == Effect::Write { ORDER } else { "sh" };
+        argv.extend(["sh", "-c", SCRIPT, name, &nonce].map(str::to_owned));
         argv.extend(limit.prefix(cmd.timeout));
         // Programs speak English to us, whatever the node's language. `env` also makes sure that
         // a program is meant and not a builtin of the shell.

@@ -1,30 +1,37 @@
 //! Canaries in every secret field: none of them is ever shown, kept or handed over as an argument.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hapair::action::{Memory, State};
 use hapair::cancel::Cancel;
+use hapair::cli::PlanFormat;
+use hapair::command::plan::{Options, text};
 use hapair::engine::{Engine, look};
 use hapair::event::{Event, Sink};
 use hapair::journal::Journal;
+use hapair::report::{json::Json, plain::Plain};
 use hapair::secrets::Secrets;
 
 use crate::folder;
 use crate::model::{self, Model};
 
-const PASSWORD: &str = "canary-password-0001";
+const PASSWORDS: [&str; 2] = ["canary-password-of-node1-0001", "canary-password-of-node2-0005"];
 const DRBD: &str = "canary-drbd-shared-secret-0002";
 const HEARTBEAT: &str = "canary-heartbeat-key-0003";
 const COROSYNC: &str = "canary-corosync-authkey-0004";
 
 /// Every spelling in which a secret could be found.
 fn canaries() -> Vec<String> {
-    let mut all: Vec<String> = [PASSWORD, DRBD, HEARTBEAT, COROSYNC].map(str::to_owned).to_vec();
+    let mut all: Vec<String> = [DRBD, HEARTBEAT, COROSYNC].map(str::to_owned).to_vec();
+    all.extend(PASSWORDS.map(str::to_owned));
     let long = STANDARD.encode(COROSYNC.repeat(10));
     all.push(long[..40].to_owned());
-    all.extend([PASSWORD, DRBD, HEARTBEAT].map(|secret| STANDARD.encode(secret).trim_end_matches('=').to_owned()));
+    let short = [PASSWORDS[0], PASSWORDS[1], DRBD, HEARTBEAT];
+    // The last group of base64 depends on what follows.
+    all.extend(short.map(|secret| STANDARD.encode(&secret[..secret.len() / 3 * 3])));
     all
 }
 
@@ -37,9 +44,69 @@ fn clean(what: &str, text: &str) {
     }
 }
 
-/// The journal, and all that any reporter could show.
+/// Each method of fencing that has a secret, in every field that takes one.
+const FENCING: [(&str, &str); 3] = [
+    (
+        "ipmi",
+        "  method: ipmi
+  node1: { address: 10.9.0.1, user: admin, password: 'file:DIR/1' }
+  node2: { address: 10.9.0.2, user: admin, password: 'file:DIR/2' }
+",
+    ),
+    (
+        "agent",
+        "  method: agent
+  agent: fence_apc_snmp
+  node1: { ip: 10.9.0.9, plug: 1, community: 'file:DIR/1' }
+  node2: { ip: 10.9.0.9, plug: 2, community: 'file:DIR/2' }
+",
+    ),
+    (
+        "levels",
+        "  method: levels
+  levels:
+    - method: ipmi
+      node1: { address: 10.9.0.1, user: admin, password: 'file:DIR/1' }
+      node2: { address: 10.9.0.2, user: admin, password: 'file:DIR/2' }
+    - method: agent
+      agent: fence_apc_snmp
+      node1: { ip: 10.9.0.9, plug: 1, community: 'file:DIR/1' }
+      node2: { ip: 10.9.0.9, plug: 2, community: 'file:DIR/2' }
+",
+    ),
+];
+
+fn answers(folder: &Path, fencing: &str) -> PathBuf {
+    let path = model::answers(folder, "not used");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once("fencing:\n").unwrap();
+    let (_, after) = rest.split_once("vms:\n").unwrap();
+    for (number, password) in PASSWORDS.iter().enumerate() {
+        std::fs::write(folder.join(format!("{}", number + 1)), password).unwrap();
+    }
+    let fencing = fencing.replace("DIR", &folder.display().to_string());
+    std::fs::write(&path, format!("{before}fencing:\n{fencing}vms:\n{after}")).unwrap();
+    path
+}
+
+/// What a reporter writes.
+#[derive(Clone, Default)]
+struct Screen(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The journal, the reporters, and all that any other could show.
 struct Watched {
     journal: Journal,
+    reporters: [Box<dyn Sink>; 2],
     said: Arc<Mutex<String>>,
 }
 
@@ -50,14 +117,21 @@ impl Sink for Watched {
         if let Event::Failed(failure) = event {
             said.push_str(&failure.to_string());
         }
-        self.journal.event(event)
+        self.journal.event(event)?;
+        self.reporters.iter_mut().try_for_each(|reporter| reporter.event(event))
     }
 }
 
 #[test]
 fn no_secret_in_events_journal_arguments_plan_or_debug_output() {
+    for (method, fencing) in FENCING {
+        nowhere(method, fencing);
+    }
+}
+
+fn nowhere(method: &str, fencing: &str) {
     let state = folder();
-    let answers = model::answers(state.path(), PASSWORD);
+    let answers = answers(state.path(), fencing);
     let setup = model::setup(&answers, state.path());
     let secrets = Secrets {
         drbd_shared_secret: DRBD.to_owned(),
@@ -82,9 +156,21 @@ fn no_secret_in_events_journal_arguments_plan_or_debug_output() {
     clean("the plan", &shown);
     clean("the answers' and the secrets' Debug", &format!("{:?} {secrets:?}", setup.answers));
 
+    let mut rendered = 0;
+    for format in [PlanFormat::Text, PlanFormat::Json, PlanFormat::Sh] {
+        let shown = text(&setup, &Options { step: None, offline: true, format }).unwrap();
+        clean("the rendered plan", &shown);
+        rendered += shown.len();
+    }
+
     let said = Arc::new(Mutex::new(String::new()));
+    let screens = [Screen::default(), Screen::default()];
     let (journal, _) = Journal::open(state.path(), "xencluster").unwrap();
-    let sink = Mutex::new(Watched { journal, said: Arc::clone(&said) });
+    let reporters: [Box<dyn Sink>; 2] = [
+        Box::new(Plain::new(Box::new(screens[0].clone()), || "10:00:00".to_owned())),
+        Box::new(Json::new(Box::new(screens[1].clone()), jiff::Timestamp::now)),
+    ];
+    let sink = Mutex::new(Watched { journal, reporters, said: Arc::clone(&said) });
     let (pair, cancel) = (model.pair(), Cancel::default());
     Engine::new(&pair, &sink, &cancel, "hapair install".to_owned()).run(&plan, None).unwrap();
     // A change of everything that holds a secret: diffs of what is there already.
@@ -96,6 +182,11 @@ fn no_secret_in_events_journal_arguments_plan_or_debug_output() {
     Engine::new(&pair, &sink, &cancel, "hapair install".to_owned()).run(&plan, None).unwrap();
 
     clean("what is said", &said.lock().unwrap());
+    for (what, screen) in ["stderr", "stdout as JSON"].iter().zip(&screens) {
+        let shown = String::from_utf8(screen.0.lock().unwrap().clone()).unwrap();
+        assert!(shown.len() > 1000, "{what}: {shown}");
+        clean(what, &shown);
+    }
     clean("the journal", &std::fs::read_to_string(state.path().join("journal.jsonl")).unwrap());
     let mut commands = 0;
     let mut by_input = 0;
@@ -114,9 +205,22 @@ fn no_secret_in_events_journal_arguments_plan_or_debug_output() {
     // The secrets did go where they belong, or this would prove nothing.
     let world = model.world();
     assert!(world.machines[0].text("/etc/drbd.d/hapair.res").contains(DRBD));
-    assert!(world.cib["resources"].concat().contains(PASSWORD));
+    for password in PASSWORDS {
+        assert!(world.cib["resources"].concat().contains(password), "{method}");
+    }
+    for machine in &world.machines {
+        for (name, text) in &machine.records {
+            clean(&format!("the node record {name}"), text);
+        }
+        for (path, file) in &machine.files {
+            if !["/etc/drbd.d/hapair.res", "/etc/corosync/authkey"].contains(&path.as_str()) {
+                clean(path, &String::from_utf8_lossy(&file.bytes));
+            }
+        }
+    }
     println!(
-        "canaries: 0 occurrences in {commands} commands, {} bytes of events; {by_input} times on standard input",
+        "canaries, fencing by {method}: 0 occurrences in {commands} commands, {} bytes of events, {rendered} bytes of rendered plans, \
+         stdout, stderr and node records; {by_input} times on standard input",
         said.lock().unwrap().len()
     );
 }

@@ -125,3 +125,17 @@ fn what_somebody_changed_since_is_left_and_told() {
     let hosts = world.machines[0].text("/etc/hosts");
     assert!(hosts.contains("printer") && !hosts.contains("10.0.0.2"), "{hosts}");
 }
+
+#[test]
+fn a_workstation_that_took_over_takes_the_cluster_back_too() {
+    let (model, _) = installed();
+    let elsewhere = folder();
+    let undo = undo(&model, &elsewhere, None);
+    let (ended, _) = run(&model, &undo.plan, elsewhere.path(), None);
+    assert!(matches!(ended, Some(Ended::Done { changed }) if changed > 30), "{ended:?}");
+    let world = model.world();
+    assert!(world.cib.is_empty());
+    for machine in &world.machines {
+        assert!(!machine.active("corosync.service") && !machine.active("pacemaker.service") && !machine.up);
+    }
+}
