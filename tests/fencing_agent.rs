@@ -1,4 +1,5 @@
-//! The step that compares an agent's parameters with its own metadata, run as it stands in the step.
+//! The looks of the step stonith that are scripts, run as they stand there: an agent's parameters against its own metadata,
+//! the times in the header of an SBD disk.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,34 +15,72 @@ const STONITH_ADMIN: &str = "#!/bin/sh
 echo '<resource-agent><parameters><parameter name=\"ip\" unique=\"0\"/><parameter name=\"plug\" unique=\"0\"/></parameters></resource-agent>'
 ";
 
-#[test]
-fn a_parameter_that_the_agent_does_not_have_is_named_and_so_is_an_agent_that_there_is_not() {
+/// The scripts of the step that hold these words.
+fn looks(words: &str) -> Vec<String> {
     let catalog = Catalog::load(None).unwrap();
     let actions = catalog.step("stonith").unwrap().actions.iter().map(|entry| entry.action().unwrap());
-    let mut scripts = actions.filter_map(|action| match action {
-        Action::Command(command) if command.run.join(" ").contains("--metadata") => {
+    let scripts = actions.filter_map(|action| match action {
+        Action::Command(command) if command.run.join(" ").contains(words) => {
             assert_eq!(command.run, command.unless, "it orders nothing that its look does not");
             Some(command.run[2].clone())
         }
         _ => None,
     });
-    let script = scripts.next().unwrap();
+    scripts.collect()
+}
+
+#[test]
+fn a_parameter_that_the_agent_does_not_have_is_named_and_so_is_an_agent_that_there_is_not() {
+    let [script, of_levels] = &looks("--metadata")[..] else { panic!("one for an agent, one for levels") };
+    assert_eq!(script, of_levels);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stonith_admin");
     std::fs::write(&path, STONITH_ADMIN).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let on = |path: &str, agent: &str, names: &str| {
+    let on = |path: &str, names: &str| {
         let words = ["env".to_owned(), format!("PATH={path}"), "/bin/sh".to_owned(), "-c".to_owned()];
-        let more = [&script, "sh", agent, names].map(str::to_owned);
+        let more = [script.as_str(), "sh", names].map(str::to_owned);
         Local::new().exec(&Cmd::read(words.into_iter().chain(more))).unwrap()
     };
     let here = folder.path().to_str().unwrap();
-    assert!(on(here, "fence_apc_snmp", "ip plug pcmk_delay_base ").ok());
-    let unknown = on(here, "fence_apc_snmp", "ip colour plug ");
+    assert!(on(here, "fence_apc_snmp:ip fence_apc_snmp:plug fence_apc_snmp:pcmk_host_map ").ok());
+    let unknown = on(here, "fence_apc_snmp:ip fence_apc_snmp:colour ");
     assert_eq!(unknown.code, 1);
     assert!(unknown.errors().starts_with("fence_apc_snmp has no parameter colour"), "{}", unknown.errors());
-    let none = on(here, "fence_apc", "ip ");
+    let none = on(here, "fence_apc_snmp:ip fence_apc:ip ");
     assert!(none.code == 1 && none.errors().starts_with("there is no fence agent fence_apc here"), "{}", none.errors());
     // Before Pacemaker is installed nothing can be told.
-    assert_eq!(on("/nonexistent", "fence_apc", "ip ").code, 127);
+    assert_eq!(on("/nonexistent", "fence_apc:ip ").code, 127);
+}
+
+#[test]
+fn an_sbd_disk_whose_times_can_not_work_is_named() {
+    let [script] = &looks("sbd -d")[..] else { panic!("one look") };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sbd");
+    let here = folder.path().to_str().unwrap();
+    let on = |header: &str| {
+        // As sbd 1.5 prints it.
+        std::fs::write(&path, format!("#!/bin/sh\n[ \"$*\" = '-d /dev/sdz dump' ] || exit 1\n{header}")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let words = ["env".to_owned(), format!("PATH={here}:/usr/bin:/bin"), "/bin/sh".to_owned(), "-c".to_owned()];
+        let more = [script.as_str(), "sh", "/dev/sdz "].map(str::to_owned);
+        Local::new().exec(&Cmd::read(words.into_iter().chain(more))).unwrap()
+    };
+    let times = |watchdog: u32, wait: u32| {
+        format!(
+            "echo '==Dumping header on disk /dev/sdz'\necho 'Timeout (watchdog) : {watchdog}'\necho 'Timeout (allocate) : 2'\n\
+             echo 'Timeout (msgwait)  : {wait}'\n"
+        )
+    };
+    assert!(on(&times(5, 10)).ok(), "{}", on(&times(5, 10)).errors());
+    assert!(on(&times(50, 100)).ok());
+    for (watchdog, wait) in [(5, 9), (60, 120), (0, 0)] {
+        let output = on(&times(watchdog, wait));
+        assert_eq!(output.code, 1, "{watchdog} {wait}");
+        let words = format!("the header of /dev/sdz says watchdog {watchdog} s and msgwait {wait} s");
+        assert!(output.errors().starts_with(&words), "{}", output.errors());
+    }
+    assert!(on("exit 1\n").errors().starts_with("/dev/sdz is not prepared"));
+    assert!(on("echo nothing\n").errors().contains("says watchdog ? s and msgwait ? s"));
 }

@@ -55,8 +55,12 @@ impl FencingShot {
             what,
             format!(
                 "give {} and {} each the address of its own BMC (or outlet) in `fencing` of the answers file; look at \
-                 `ipmitool -H ADDRESS ... mc guid` and `dmidecode -s system-uuid`, or at the BMC's own page",
-                self.nodes[0], self.nodes[1]
+                 `ipmitool -H ADDRESS ... mc guid` and `dmidecode -s system-uuid`, or at the BMC's own page. If they are right \
+                 and something else rebooted {}: `rm /var/lib/hapair/fencing-{}.trying` there, and run this again",
+                self.nodes[0],
+                self.nodes[1],
+                self.by(),
+                self.victim
             ),
         )
     }
@@ -88,15 +92,16 @@ impl Act for FencingShot {
             Ok(look) => look,
             Err(state) => {
                 return match self.case().ok().and_then(|case| case.wrong(seen)) {
-                    Some(what) if self.skip != "true" => self.mixed_up(what),
-                    _ => state,
+                    Some(what) => self.mixed_up(what),
+                    None => state,
                 };
             }
         };
         match look.stage() {
             Stage::Proved | Stage::Skipped | Stage::Back => State::Satisfied,
-            _ if self.skip == "true" => State::Satisfied,
+            // Who wants no proof does not want what was disproved either.
             Stage::Wrong(what) => self.mixed_up(what),
+            _ if self.skip == "true" => State::Satisfied,
             Stage::Returning(missing) => waiting(
                 format!("{} was switched off; wait until all is as before: {}", self.victim, missing.join("; ")),
                 &missing,

@@ -80,7 +80,7 @@ impl Case {
     /// Something else was switched off, told before the cluster runs again: the node that ordered it was booted anew.
     pub fn wrong(&self, seen: &Seen<'_>) -> Option<String> {
         let kept = At::BOTH.map(|at| parse(seen.get(at, 0)));
-        let attempt = kept.iter().find_map(|kept| kept.attempts.get(self.name()))?;
+        let attempt = kept[self.victim.peer().index()].attempts.get(self.name())?;
         self.mixed_up(&kept, attempt)
     }
 
@@ -88,6 +88,10 @@ impl Case {
         let boot = |at: At| kept[at.index()].boot.as_str();
         let field = |key: &str| attempt.get(key).map_or("", String::as_str);
         let (name, shooter) = (self.name(), self.by());
+        // Noted and never ordered (the run was ended in between), or refused by the device: the boot was somebody else's.
+        if field("ordered") != "yes" {
+            return None;
+        }
         let now = boot(self.victim.peer());
         if now.is_empty() || now == field("own-boot") {
             return None;

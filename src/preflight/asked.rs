@@ -31,12 +31,12 @@ for target; do
 	block:*) [ -b "$host" ] && echo "$target yes" || echo "$target no" ;;
 	hard:*)
 		# The kernel's own timer (softdog) names itself so.
-		name=${host##*/} identity=
+		host=$(readlink -f "$host") name=${host##*/} identity=
 		[ "$name" = watchdog ] && name=watchdog0
 		[ -r "/sys/class/watchdog/$name/identity" ] && read -r identity <"/sys/class/watchdog/$name/identity"
 		case $identity in 'Software Watchdog') echo "$target no" ;; *) echo "$target yes" ;; esac
 		;;
-	file:*) [ -e "$host" ] && echo "$target yes" || echo "$target no" ;;
+	char:*) [ -c "$host" ] && echo "$target yes" || echo "$target no" ;;
 	esac
 done
 exit 0
@@ -75,7 +75,7 @@ pub struct Asked {
     pub used: Used,
     /// Package sources.
     pub sources: Sources,
-    /// What fencing needs and what came of it: `bmc:192.0.2.9`, `ping:HOST`, `block:PATH`, `file:PATH`, `hard:PATH` (a
+    /// What fencing needs and what came of it: `bmc:192.0.2.9`, `ping:HOST`, `block:PATH`, `char:PATH`, `hard:PATH` (a
     /// watchdog that is none of the kernel's own).
     pub fencing: Vec<(String, bool)>,
     /// What came of its trials to log in at its peer's BMC.
@@ -91,7 +91,7 @@ fn targets(method: &FencingMethod, at: At) -> Vec<String> {
         FencingMethod::Ipmi { nodes } => vec![format!("bmc:{}", nodes[at.peer().index()].address)],
         FencingMethod::Sbd { devices, watchdog } => {
             let mut targets: Vec<String> = devices.iter().map(|device| format!("block:{device}")).collect();
-            targets.extend([format!("file:{watchdog}"), format!("hard:{watchdog}")]);
+            targets.extend([format!("char:{watchdog}"), format!("hard:{watchdog}")]);
             targets
         }
         FencingMethod::Agent { nodes, .. } => nodes[at.peer().index()]
@@ -242,7 +242,7 @@ mod tests {
         };
         assert_eq!(
             at(&answers, At::First),
-            ["bmc:192.0.2.12", "block:/dev/sdz", "file:/dev/watchdog", "hard:/dev/watchdog"]
+            ["bmc:192.0.2.12", "block:/dev/sdz", "char:/dev/watchdog", "hard:/dev/watchdog"]
         );
         answers.fencing.method = FencingMethod::Ssh;
         assert!(at(&answers, At::First).is_empty());
@@ -277,9 +277,15 @@ mod tests {
             assert_eq!(packet[..size], [6, 0, 255, 6, 0, 0, 17, 190, 128, 0, 0, 0]);
             bmc.send_to(&[6, 0, 255, 6, 0, 0, 17, 190, 64, 0, 0, 16], from).expect("a pong");
         });
-        let cmd = Cmd::read_sh(REACH, ["bmc:127.0.0.1", "file:/dev/null", "block:/dev/null", "hard:/dev/null"]);
+        let cmd = Cmd::read_sh(
+            REACH,
+            ["bmc:127.0.0.1", "char:/dev/null", "char:/etc/passwd", "block:/dev/null", "hard:/dev/null"],
+        );
         let output = Local::new().exec(&cmd).expect("an output");
         answer.join().expect("it was asked");
-        assert_eq!(output.text(), "bmc:127.0.0.1 yes\nfile:/dev/null yes\nblock:/dev/null no\nhard:/dev/null yes\n");
+        assert_eq!(
+            output.text(),
+            "bmc:127.0.0.1 yes\nchar:/dev/null yes\nchar:/etc/passwd no\nblock:/dev/null no\nhard:/dev/null yes\n"
+        );
     }
 }

@@ -162,7 +162,26 @@ pub(super) fn fencing(e: &Evidence<'_>, found: &mut Vec<Finding>) {
             };
             found.push(Finding::error("fencing-reach", Some(e.name(at)), what, next));
         }
+        let backing = &e.answers.nodes[at.index()].device;
+        for (target, _) in &e.asked[at.index()].fencing {
+            if let Some(place) = target.strip_prefix("block:").filter(|place| holds(e, at, place, backing)) {
+                let what = format!("{place}, for sbd, is or holds {backing}, which DRBD is to take");
+                let next = "give sbd a small disk of its own that both nodes share; DRBD's would be overwritten by it";
+                found.push(Finding::error("fencing-reach", Some(e.name(at)), what, next));
+            }
+        }
     }
+}
+
+/// Whether `one` is the partition `backing`, or the disk that it lies on, by whatever name.
+fn holds(e: &Evidence<'_>, at: At, one: &str, backing: &str) -> bool {
+    let disk = e.fact(at).partition(backing).map(|(disk, _)| disk);
+    one == backing
+        || same_device(e, at, one, backing)
+        || disk.is_some_and(|disk| {
+            let id = one.strip_prefix("/dev/disk/by-id/");
+            disk.path() == one || disk.by_id.iter().any(|known| Some(known.as_str()) == id)
+        })
 }
 
 #[cfg(test)]
@@ -237,9 +256,15 @@ mod tests {
         let mut sample = Sample::default();
         sample.asked[0].fencing = vec![("bmc:192.0.2.12".to_owned(), true)];
         assert!(sample.names().is_empty());
-        for target in ["bmc:192.0.2.12", "ping:192.0.2.12", "block:/dev/disk/by-id/x", "file:/dev/watchdog"] {
+        for target in ["bmc:192.0.2.12", "ping:192.0.2.12", "block:/dev/disk/by-id/x", "char:/dev/watchdog"] {
             sample.asked[0].fencing = vec![(target.to_owned(), false)];
             assert_eq!(sample.names(), ["fencing-reach"], "{target}");
+        }
+        for (disk, names) in
+            [("/dev/sda3", vec!["fencing-reach"]), ("/dev/sda", vec!["fencing-reach"]), ("/dev/sdz", vec![])]
+        {
+            sample.asked[0].fencing = vec![(format!("block:{disk}"), true)];
+            assert_eq!(sample.names(), names, "{disk}");
         }
         sample.asked[0].fencing = vec![("hard:/dev/watchdog".to_owned(), false)];
         assert_eq!(sample.names(), ["fencing-softdog"]);

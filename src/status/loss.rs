@@ -78,6 +78,13 @@ fn obstacles(
         }
     }
     let needed: u64 = here.iter().filter_map(|vm| vm.memory_mib).sum();
+    let unknown: Vec<&str> = here.iter().filter(|vm| vm.memory_mib.is_none()).map(|vm| vm.name.as_str()).collect();
+    if !unknown.is_empty() {
+        found.push(format!(
+            "how much memory {} needs is not known, since its configuration is your own: see that {left} has it free",
+            unknown.join(", ")
+        ));
+    }
     match survivor.memory {
         Some(memory) if needed > memory.free_mib => {
             found.push(format!(

@@ -219,6 +219,16 @@ fn too_little_memory_for_both_sets_of_vms_is_an_obstacle() {
 }
 
 #[test]
+fn a_vm_whose_need_of_memory_nobody_knows_is_told() {
+    let mut answers = answers();
+    answers.vms[0].source = crate::answers::VmSource::Config { path: "/srv/vm.cfg".to_owned() };
+    let standing = Standing::of(&answers, [Ok(node(GOOD, MOUNTS)), Ok(node(GOOD, MOUNTS))]);
+    let told = format!("how much memory {} needs is not known", answers.vms[0].name);
+    assert!(standing.losses[0].obstacles.iter().any(|why| why.starts_with(&told)), "{:?}", standing.losses);
+    assert!(!standing.losses[1].obstacles.iter().any(|why| why.contains("not known")), "{:?}", standing.losses);
+}
+
+#[test]
 fn fencing_that_is_not_proved_for_what_it_is_now_is_a_trouble() {
     let with = |change: &dyn Fn(&mut NodeStatus)| {
         let node = || {

@@ -159,11 +159,12 @@ fn of_drbd(answers: &Answers, names: [&str; 2], nodes: &[Result<NodeStatus, Stri
             ));
             continue;
         };
-        found.extend(of_device(resource, name, device));
+        found.extend(of_device(answers, name, device));
     }
 }
 
-fn of_device(resource: &str, name: &str, device: &drbd::Device) -> Option<Trouble> {
+fn of_device(answers: &Answers, name: &str, device: &drbd::Device) -> Option<Trouble> {
+    let (resource, port) = (&answers.storage.resource, answers.storage.port);
     if device.syncing() {
         return Some(Trouble::new(
             "resync",
@@ -191,7 +192,7 @@ fn of_device(resource: &str, name: &str, device: &drbd::Device) -> Option<Troubl
             Some(name),
             format!("{resource} on {name} doesn't reach its peer ({}): writes are on one side only", device.connection),
         )
-        .mend(name, "ip -s link; ss -tn 'sport = :7788 or dport = :7788'", LOOKS)
+        .mend(name, format!("ip -s link; ss -tn 'sport = :{port} or dport = :{port}'"), LOOKS)
         .mend("the peer", format!("drbdadm up {resource}"), HARMLESS),
         _ => match device.disk.as_str() {
             "UpToDate" => return None,

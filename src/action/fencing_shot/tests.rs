@@ -104,6 +104,11 @@ fn ordered() -> Nodes {
     nodes
 }
 
+/// What the script that gives the order notes first.
+fn at_the_order(nodes: &mut Nodes) {
+    nodes.kept[0].push_str("fencing-node2.trying ordered=yes\n");
+}
+
 fn fenced(nodes: &mut Nodes) {
     nodes.boots[1] = "b2";
     nodes.history = "<r><fence_event status=\"success\" action=\"reboot\" target=\"node2\" completed=\"2026-11-23 00:01:00Z\"/></r>".to_owned();
@@ -160,16 +165,45 @@ fn from_the_first_look_to_the_record_on_both() {
 fn the_wrong_machine_is_named() {
     let mut nodes = ordered();
     nodes.boots[0] = "a2";
+    // The run was ended before the order: that boot was somebody else's.
+    assert!(matches!(nodes.shot(), State::Drift(_)), "{:?}", nodes.shot());
+    at_the_order(&mut nodes);
     let State::Refused(refusal) = nodes.shot() else { panic!("{:?}", nodes.shot()) };
     assert_eq!(refusal.kind, RefusalKind::Failed);
     assert!(refusal.what.starts_with("the fencing device of node2 switches node1 off"), "{}", refusal.what);
     nodes.boots[1] = "b2";
     let State::Refused(refusal) = nodes.shot() else { panic!("{:?}", nodes.shot()) };
     assert!(refusal.what.contains("both were rebooted"), "{}", refusal.what);
+    // Nobody can do without what was disproved.
+    let skipping = FencingShot { skip: "true".to_owned(), ..shot() };
+    assert!(matches!(nodes.with(|seen| skipping.judge(At::First, seen)), State::Refused(_)));
+    assert!(matches!(nodes.with(|seen| proof("true").judge(At::First, seen)), State::Unknown(_)));
     // Told before the cluster is back.
     nodes.cib = String::new();
     nodes.crm_mon = String::new();
     assert!(matches!(nodes.shot(), State::Refused(_)), "{:?}", nodes.shot());
+}
+
+/// The real script on this machine, with a stonith_admin that works or fails.
+#[test]
+fn the_order_is_noted_before_it_is_given_and_taken_back_when_it_fails() {
+    use crate::node::{Transport as _, local::Local};
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().to_str().unwrap();
+    let file = folder.path().join("fencing-node2.trying");
+    let shoot = |code: u8| {
+        std::fs::write(&file, "own-boot=a1\n").unwrap();
+        // Its own look at the file is what the node would find if it went down now.
+        let admin = format!("stonith_admin() {{ cat '{here}/fencing-node2.trying'; return {code}; }}\n");
+        let script = admin + &SHOOT.replace("/var/lib/hapair", here);
+        let output = Local::new().exec(&Cmd::write_sh(&script, ["node2", "fencing-node2.trying"])).unwrap();
+        (output.code, output.text(), std::fs::read_to_string(&file).unwrap())
+    };
+    let (code, during, after) = shoot(0);
+    assert_eq!((code, during.as_str()), (0, "own-boot=a1\nordered=yes\n"));
+    assert!(after.starts_with("own-boot=a1\nordered=yes\nseconds="), "{after}");
+    let (code, _, after) = shoot(3);
+    assert_eq!((code, after.as_str()), (3, "own-boot=a1\nordered=yes\nordered=no\n"));
 }
 
 #[test]

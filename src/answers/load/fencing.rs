@@ -10,6 +10,9 @@ use crate::answers::{Bmc, Fencing, FencingMethod, Secret};
 /// Which method each key belongs to; a node's block belongs to `ipmi` and `agent`.
 const BELONGS: &[(&str, &str)] = &[("devices", "sbd"), ("watchdog", "sbd"), ("agent", "agent"), ("levels", "levels")];
 
+/// Parameters of a fencing device that hapair sets: each device shoots one node, and one of them waits.
+const OURS: [&str; 2] = ["pcmk_host_list", "pcmk_delay_base"];
+
 /// The nodes' names, as far as they are known.
 type Names = [Option<String>; 2];
 
@@ -69,6 +72,12 @@ impl Reader<'_> {
                 let name = self.needed(section, "agent", value::agent).map(|got| got.value);
                 let [a, b] = self.blocks(section, names).map(|node| node.map(|node| self.parameters(&node)));
                 let nodes = Box::new([a??, b??]);
+                if same_plug(&nodes) {
+                    let at = section.entry("agent").map_or(section.at, |entry| entry.at);
+                    let message =
+                        "would switch off the same plug for both nodes; each node has a plug (or port) of its own";
+                    self.problem(at, section.path.as_str(), message);
+                }
                 Some(FencingMethod::Agent { name: name?, nodes })
             }
             "levels" => self.levels(section, names, addresses),
@@ -216,6 +225,9 @@ impl Reader<'_> {
                 let message = format!("{} is no parameter name", quote(&entry.key));
                 self.problem(entry.at, node.path.as_str(), message);
             }
+            if OURS.contains(&entry.key.as_str()) {
+                self.problem(entry.at, path.as_str(), "is set by hapair itself for each device; delete it");
+            }
             parameters.push(self.secret(entry, &path, &field.kind).map(|v| (entry.key.clone(), v)));
         }
         parameters.into_iter().collect()
@@ -241,6 +253,15 @@ impl Reader<'_> {
         let methods: Option<Vec<_>> = methods.into_iter().collect();
         Some(FencingMethod::Levels { methods: methods? })
     }
+}
+
+/// Both nodes hang on one plug of one device. Without a plug many agents take the node's name: that differs.
+fn same_plug([first, second]: &[Vec<(String, Secret)>; 2]) -> bool {
+    first.iter().any(|(key, _)| key == "plug" || key == "port")
+        && first.len() == second.len()
+        && first
+            .iter()
+            .all(|(key, value)| second.iter().any(|(other, same)| key == other && value.reveal() == same.reveal()))
 }
 
 /// Which node a key of `fencing` means.

@@ -240,7 +240,7 @@ fn shoot(world: &mut World, at: At, args: &[&str]) -> Output {
     world.machines[at.peer().index()].boots += 1;
     *world.fenced.entry((*victim).to_owned()).or_default() += 1;
     if let Some(note) = world.machines[at.index()].records.get_mut(*file) {
-        note.push_str("seconds=24\n");
+        note.push_str("ordered=yes\nseconds=24\n");
     }
     says("")
 }
