@@ -78,12 +78,8 @@ pub fn run(args: &RehearseArgs, places: Places) -> Result<u8> {
 fn only_install(args: &RehearseArgs, answers: Answers, places: Places, ground: &Path) -> Result<u8> {
     let found = matrix::Ground::read(ground)?;
     let xen = engine(args) == Engine::Qemu;
-    let ground = Ground {
-        device: found.device,
-        xen,
-        hypervisor: LabHypervisor::default(),
-        bmcs: found.bmcs.map(|bmcs| bmcs.map(Into::into)),
-    };
+    let ground =
+        Ground { device: found.device, xen, hypervisor: LabHypervisor::default(), bmcs: found.bmcs.map(Into::into) };
     let (mut answers, _) = mapping::onto(answers, &ground);
     for (node, (host, port)) in answers.nodes.iter_mut().zip(found.logins) {
         node.ssh = Reach::Ssh { user: "root".to_owned(), host, port };
@@ -143,7 +139,7 @@ fn wish(args: &RehearseArgs, engine: Engine, answers: &Answers, places: &Places,
         device: "/dev/sda3".to_owned(),
         xen: engine == Engine::Qemu,
         hypervisor: LabHypervisor::default(),
-        bmcs: (engine == Engine::Uml).then(mapping::placeholders),
+        bmcs: mapping::placeholders(),
     };
     let (mapped, _) = mapping::onto(answers.clone(), &ground);
     let setup = Setup::of(mapped, places.clone())?;
@@ -412,7 +408,7 @@ fn keep(lab: &mut dyn Lab, setup: &Setup, cancel: &Cancel) -> Result<()> {
         let key = lab.login(Machine::First).key;
         text.push_str(&format!("  the wizard: {enter} env HAPAIR_LAB=true hapair --identity {}\n", key.display()));
     }
-    for (bmc, node) in lab.bmcs().iter().flatten().zip(&setup.answers.nodes) {
+    for (bmc, node) in lab.bmcs().iter().zip(&setup.answers.nodes) {
         let path = setup.state.join(format!("bmc-of-{}", node.name));
         // The state folder is its owner's alone, and goes with the run.
         std::fs::write(&path, bmc.password.reveal()).with_context(|| format!("writing {}", path.display()))?;

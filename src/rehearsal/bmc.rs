@@ -14,7 +14,6 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -29,6 +28,9 @@ pub const PORT: u16 = 623;
 
 /// The program.
 pub const PROGRAM: &str = "ipmi_sim";
+
+/// How it differs from a real one, for the reader of the rehearsal's output.
+pub const LIMIT: &str = "The BMCs are Debian's ipmi_sim: the protocol and the switching are real, and each order takes about ten seconds, because it does not tell its cipher suites.";
 
 /// User at each BMC.
 const USER: &str = "hapair";
@@ -69,7 +71,7 @@ pub struct Bmc {
     access: answers::Bmc,
     process: Option<Child>,
     done: Arc<Mutex<Vec<String>>>,
-    ended: Arc<AtomicBool>,
+    ended: Arc<Mutex<bool>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -96,7 +98,7 @@ impl Bmc {
             let path = folder.join(name);
             fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
         }
-        let (done, ended) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (done, ended) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(false)));
         let (log, flag) = (Arc::clone(&done), Arc::clone(&ended));
         let thread = thread::Builder::new()
             .name("bmc".to_owned())
@@ -129,7 +131,8 @@ impl Bmc {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Pulls the BMC's own plug, so that it answers nobody, or puts it in again.
+    /// Pulls the BMC's own plug, so that it answers nobody, or puts it in again. It ends with the thread that does that at
+    /// the latest, so that none is left when hapair is killed.
     ///
     /// # Errors
     /// When its process can't be started or ended.
@@ -148,25 +151,33 @@ impl Bmc {
             fs::File::options().create(true).append(true).open(self.folder.join("log")).context("open a BMC's log")?;
         let errors = log.try_clone().context("open a BMC's log twice")?;
         // Words without its folder's name: ipmi_sim hands them to a shell.
-        let child = Command::new(PROGRAM)
-            .args(["-c", "lan.conf", "-f", "controller.emu", "-s", "state", "-n"])
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--", PROGRAM, "-c", "lan.conf", "-f", "controller.emu", "-s", "state", "-n"])
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
             .process_group(0)
             .spawn()
-            .with_context(|| format!("start a BMC with `{PROGRAM}`; is the package openipmi installed?"))?;
+            .with_context(|| format!("start a BMC with `setpriv {PROGRAM}`; is the package openipmi installed?"))?;
         self.process = Some(child);
         Ok(())
+    }
+
+    /// Ends it for good: whatever it was told, it switches nothing on any more.
+    ///
+    /// # Errors
+    /// When its process can't be ended.
+    pub fn end(&mut self) -> Result<()> {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.set(false)
     }
 }
 
 impl Drop for Bmc {
     fn drop(&mut self) {
         // Nobody is left to hear about a failure.
-        let _ = self.set(false);
-        self.ended.store(true, Ordering::Relaxed);
+        let _ = self.end();
         // Wakes the thread, which waits for somebody.
         drop(UnixStream::connect(socket(&self.open)));
         if let Some(thread) = self.thread.take() {
@@ -190,9 +201,9 @@ fn settings(address: &str, port: u16, password: &str, guid: &str) -> String {
     )
 }
 
-fn serve(listener: &UnixListener, chassis: &Arc<dyn Chassis>, done: &Mutex<Vec<String>>, ended: &Arc<AtomicBool>) {
+fn serve(listener: &UnixListener, chassis: &Arc<dyn Chassis>, done: &Mutex<Vec<String>>, ended: &Arc<Mutex<bool>>) {
     for stream in listener.incoming() {
-        if ended.load(Ordering::Relaxed) {
+        if *ended.lock().unwrap_or_else(PoisonError::into_inner) {
             return;
         }
         let Ok(mut stream) = stream else { continue };
@@ -211,7 +222,7 @@ fn serve(listener: &UnixListener, chassis: &Arc<dyn Chassis>, done: &Mutex<Vec<S
 }
 
 /// `get NAME...` or `set NAME VALUE ...`, as ipmi_sim's chassis control has it.
-fn obey(line: &str, chassis: &Arc<dyn Chassis>, done: &Mutex<Vec<String>>, ended: &Arc<AtomicBool>) -> Result<String> {
+fn obey(line: &str, chassis: &Arc<dyn Chassis>, done: &Mutex<Vec<String>>, ended: &Arc<Mutex<bool>>) -> Result<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let note = |what: &str| done.lock().unwrap_or_else(PoisonError::into_inner).push(what.to_owned());
     match words.as_slice() {
@@ -233,7 +244,9 @@ fn obey(line: &str, chassis: &Arc<dyn Chassis>, done: &Mutex<Vec<String>>, ended
                         let (chassis, ended) = (Arc::clone(chassis), Arc::clone(ended));
                         thread::spawn(move || {
                             thread::sleep(DARK);
-                            if !ended.load(Ordering::Relaxed) {
+                            // Held meanwhile: behind the BMC's end nothing is switched on any more.
+                            let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+                            if !*ended {
                                 // Whoever waits for the machine sees that it is off.
                                 let _ = chassis.power_on();
                             }

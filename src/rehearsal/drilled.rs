@@ -9,15 +9,15 @@ use crate::command::{drill, say};
 use crate::drill::Part;
 use crate::setup::Setup;
 
-/// The drill, on the machines. One without a BMC that has ended (a kernel of User-Mode Linux does when it panics) is
+/// The drill, on the machines. Where there is fencing by SSH, one that has ended (a kernel of User-Mode Linux does when it panics) is
 /// switched on again.
 ///
 /// # Errors
 /// As the drill's own.
 pub fn run(args: &RehearseArgs, only: &[Part], lab: &mut dyn Lab, setup: &Setup, cancel: &Cancel) -> Result<u8> {
     let engine = lab.engine();
-    // Where there are BMCs it is fencing that switches on.
-    let by_hand = lab.bmcs().is_none();
+    // Only a BMC can switch on what has ended.
+    let by_hand = setup.answers.fencing.method.uses_ssh();
     let meanwhile = std::cell::RefCell::new(|| {
         for machine in Machine::BOTH {
             if by_hand && !lab.is_on(machine) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::answers::Bmc;
 
@@ -111,25 +111,17 @@ pub trait Lab: Send {
     /// When the network can't be changed.
     fn set_link(&mut self, link: Link, up: bool) -> Result<()>;
 
-    /// Where the machines' BMCs answer, and to whom; `None`: this engine has none.
-    fn bmcs(&self) -> Option<[Bmc; 2]> {
-        None
-    }
+    /// Where the machines' BMCs answer the machines, and to whom.
+    fn bmcs(&self) -> [Bmc; 2];
 
     /// Pulls the plug of a machine's BMC, so that it answers nobody, or puts it in again. The machine itself goes on.
     ///
     /// # Errors
-    /// When there is none, or its process can't be started or ended.
-    fn set_bmc(&mut self, machine: Machine, up: bool) -> Result<()> {
-        let _ = (machine, up);
-        bail!("the machines of the engine {} have no BMC", self.engine())
-    }
+    /// When its process can't be started or ended.
+    fn set_bmc(&mut self, machine: Machine, up: bool) -> Result<()>;
 
     /// What a machine's BMC was told to switch since its start, in order, as ipmi_sim has it: `set power 0`, `set reset 1`.
-    fn switched(&self, machine: Machine) -> Vec<String> {
-        let _ = machine;
-        Vec::new()
-    }
+    fn switched(&self, machine: Machine) -> Vec<String>;
 
     /// How to log in.
     fn login(&self, machine: Machine) -> Login;

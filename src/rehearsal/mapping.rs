@@ -27,8 +27,8 @@ pub struct Ground {
     pub xen: bool,
     /// How their Xen differs from one on metal.
     pub hypervisor: LabHypervisor,
-    /// Their BMCs, if they have any.
-    pub bmcs: Option<[Bmc; 2]>,
+    /// Their BMCs.
+    pub bmcs: [Bmc; 2],
 }
 
 /// What is rehearsed when the user has no answers yet: the tutorial's pair with two VMs.
@@ -132,16 +132,14 @@ pub fn placeholders() -> [Bmc; 2] {
 /// `ssh` stays what it is. All else becomes the machines' own BMCs, since they have no power strip and no third disk.
 fn fencing(fencing: &mut Fencing, ground: &Ground, change: &mut dyn FnMut(String, String, &str)) {
     let from = fencing.method.name().to_owned();
-    fencing.method = match (&fencing.method, &ground.bmcs) {
-        (FencingMethod::Ssh, _) | (_, None) => FencingMethod::Ssh,
-        (FencingMethod::Ipmi { nodes }, Some(bmcs)) => {
-            for (index, (asked, own)) in nodes.iter().zip(bmcs).enumerate() {
-                change(format!("fencing, BMC of nodes[{index}]"), asked.address.clone(), &own.address);
-            }
-            FencingMethod::Ipmi { nodes: Box::new(bmcs.clone()) }
+    if let FencingMethod::Ipmi { nodes } = &fencing.method {
+        for (index, (asked, own)) in nodes.iter().zip(&ground.bmcs).enumerate() {
+            change(format!("fencing, BMC of nodes[{index}]"), asked.address.clone(), &own.address);
         }
-        (_, Some(bmcs)) => FencingMethod::Ipmi { nodes: Box::new(bmcs.clone()) },
-    };
+    }
+    if !matches!(fencing.method, FencingMethod::Ssh) {
+        fencing.method = FencingMethod::Ipmi { nodes: Box::new(ground.bmcs.clone()) };
+    }
     fencing.accept_unsafe_ssh = fencing.method.uses_ssh();
     change("fencing.method".to_owned(), from, fencing.method.name());
 }
@@ -184,18 +182,18 @@ fn smaller(vm: &mut Vm, change: &mut dyn FnMut(String, String, &str)) {
 mod tests {
     use super::*;
 
-    fn ground(bmcs: Option<[Bmc; 2]>) -> Ground {
+    fn ground(bmcs: [Bmc; 2]) -> Ground {
         Ground { device: "/dev/ubdb3".to_owned(), xen: false, hypervisor: LabHypervisor::default(), bmcs }
     }
 
     #[test]
-    fn ipmi_stays_ipmi_where_the_machines_have_bmcs_and_ssh_stays_ssh() {
+    fn ipmi_stays_ipmi_and_ssh_stays_ssh() {
         let bmcs = ["198.18.77.101", "198.18.77.102"].map(|address| Bmc {
             address: address.to_owned(),
             user: "hapair".to_owned(),
             password: Secret::new("0123456789abcdef"),
         });
-        let ground = ground(Some(bmcs));
+        let ground = ground(bmcs);
         let method = |asked: FencingMethod| {
             let fencing =
                 Fencing { method: asked, accept_unsafe_ssh: false, accept_unsafe_softdog: false, skip_proof: false };
@@ -210,9 +208,6 @@ mod tests {
         assert_eq!(mapped.name(), "ipmi");
         assert!(lines.contains("fencing.method: sbd becomes ipmi"), "{lines}");
         assert_eq!(method(FencingMethod::Ssh).0.name(), "ssh");
-        let none = onto(tutorial(), &self::ground(None));
-        assert_eq!(none.0.fencing.method.name(), "ssh");
-        assert!(none.1.contains(&"fencing.method: ipmi becomes ssh".to_owned()), "{:?}", none.1);
     }
 
     #[test]
@@ -220,7 +215,7 @@ mod tests {
         let mut answers = tutorial();
         answers.nodes[0].name = "alpha".to_owned();
         answers.nodes[0].address = Ipv4Addr::new(192, 0, 2, 1);
-        let ground = ground(None);
+        let ground = ground(placeholders());
         let (mapped, lines) = onto(answers, &ground);
         assert_eq!(mapped.nodes[0].name, "alpha");
         assert_eq!(mapped.nodes[0].address, CLUSTER[0]);

@@ -50,8 +50,8 @@ pub struct Ground {
     pub state_dir: PathBuf,
     /// Path of the backing device.
     pub device: String,
-    /// The machines' BMCs, if they have any.
-    pub bmcs: Option<[Access; 2]>,
+    /// The machines' BMCs.
+    pub bmcs: [Access; 2],
 }
 
 /// A BMC with its password as it is: this file lives as long as the rehearsal, among its other secrets.
@@ -87,7 +87,7 @@ impl Ground {
             key: setup.places.identity.clone().context("the machines' key")?,
             state_dir: setup.places.state_dir.clone().context("the rehearsal's state folder")?,
             device: lab.data_device(),
-            bmcs: lab.bmcs().map(|bmcs| bmcs.map(Into::into)),
+            bmcs: lab.bmcs().map(Into::into),
         };
         let path = ground.state_dir.join("ground.json");
         std::fs::write(&path, serde_json::to_vec(&ground)?).with_context(|| format!("writing {}", path.display()))?;

@@ -1,10 +1,12 @@
 //! The lab with QEMU: two whole machines with a disk, GRUB and a hypervisor's processor, so that the boot into Xen and
 //! the migration of a guest are rehearsed too. With KVM where it works, emulated where not.
 
+mod chassis;
 mod disk;
 mod emulator;
 mod hardware;
 mod identity;
+mod management;
 mod monitor;
 mod probe;
 mod process;
@@ -12,24 +14,24 @@ mod serve;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 pub use self::emulator::{Bug, Emulator, TOOLS, TOOLS_WITHOUT_ROOT, kvm_works, missing};
 
+use self::chassis::Chassis;
 use self::hardware::Hardware;
-use self::monitor::Monitor;
-use self::process::Process;
+use self::management::FarEnd;
 use self::serve::Server;
+use super::bmc::{self, Bmc, Chassis as _};
 use super::cache;
-use super::command::last_lines;
 use super::lab::{Lab, Link, Login, Machine, Wish};
-use crate::random;
+use crate::{answers, random};
 
 /// What this engine can be told beyond the [`Wish`].
 #[derive(Debug, Clone, Default)]
@@ -44,10 +46,11 @@ pub struct Qemu {
     emulator: Emulator,
     /// Debian release of the machines.
     release: String,
-    hardware: [Hardware; 2],
-    processes: [Option<Process>; 2],
-    /// Whether [`Link::Cluster`] and [`Link::Second`] are whole; a machine that is switched on finds them so.
-    links: [bool; 2],
+    // In this order: a BMC must not switch on what is being ended.
+    bmcs: [Bmc; 2],
+    machines: [Arc<Chassis>; 2],
+    /// The machines' ways to the BMCs; they end with the lab.
+    _management: [FarEnd; 2],
     folder: PathBuf,
     scratch: PathBuf,
     /// The package source; it ends with the lab.
@@ -93,11 +96,25 @@ pub fn new(wish: &Wish, options: &Options, say: &dyn Fn(&str)) -> Result<Qemu> {
     };
     let hardware = [make(Machine::First)?, make(Machine::Second)?];
     fs::write(known_hosts_file(&folder), known_hosts).context("write the machines' host keys")?;
+    let ports = [free_port()?, free_port()?];
+    let far_end = |hardware: &Hardware| FarEnd::start(&hardware.far_end(), &hardware.management(), ports);
+    let management = [far_end(&hardware[0])?, far_end(&hardware[1])?];
+    let machines = hardware.map(|hardware| {
+        let mut arguments = emulator.processor();
+        arguments.extend(hardware.arguments());
+        let log = folder.join(format!("qemu-{}.log", hardware.machine.index() + 1));
+        Arc::new(Chassis::new(emulator.program.clone(), arguments, hardware, log))
+    });
+    let bmc = |machine: Machine| {
+        let (index, chassis) = (machine.index(), Arc::clone(&machines[machine.index()]));
+        let own = folder.join(format!("bmc-{}", index + 1));
+        Bmc::start(&own, &Ipv4Addr::LOCALHOST.to_string(), ports[index], chassis)
+    };
     Ok(Qemu {
+        bmcs: [bmc(Machine::First)?, bmc(Machine::Second)?],
+        machines,
+        _management: management,
         emulator,
-        hardware,
-        processes: [None, None],
-        links: [true, true],
         folder,
         scratch: wish.scratch.clone(),
         release: wish.release.clone(),
@@ -133,23 +150,6 @@ impl Qemu {
     pub fn emulated(&self) -> bool {
         !self.emulator.kvm
     }
-
-    fn log(&self, machine: Machine) -> PathBuf {
-        self.folder.join(format!("qemu-{}.log", machine.index() + 1))
-    }
-
-    /// Waits until QEMU takes orders, or has ended.
-    fn monitor(&self, machine: Machine, process: &Process) -> Result<Monitor> {
-        let limit = Instant::now() + Duration::from_secs(60);
-        loop {
-            match Monitor::connect(&self.hardware[machine.index()].monitor()) {
-                Ok(monitor) => return Ok(monitor),
-                Err(_) if !process.is_running() => return Err(Process::complaint(&self.log(machine))),
-                Err(error) if Instant::now() > limit => return Err(error),
-                Err(_) => thread::sleep(Duration::from_millis(50)),
-            }
-        }
-    }
 }
 
 impl Lab for Qemu {
@@ -181,7 +181,7 @@ impl Lab for Qemu {
             limits.push(format!("Guests of type PVH can't run here, and those of type PV can't be moved while they run, so no live migration is rehearsed: {reason}."));
         }
         limits.push(format!("Each machine has one processor, {} MiB of memory and one disk.", hardware::MEMORY_MIB));
-        limits.push("There is no management board in these machines: fencing by IPMI can't be rehearsed.".to_owned());
+        limits.push(bmc::LIMIT.to_owned());
         limits.push(
             "A cut power line loses only what the machine itself hadn't written: no disk cache is lost with it."
                 .to_owned(),
@@ -194,68 +194,44 @@ impl Lab for Qemu {
     }
 
     fn power_on(&mut self, machine: Machine) -> Result<()> {
-        if self.is_on(machine) {
-            return Ok(());
-        }
-        let hardware = &self.hardware[machine.index()];
-        let mut arguments = self.emulator.processor();
-        arguments.extend(hardware.arguments());
-        let doing = || {
-            let console = fs::read(&hardware.console).unwrap_or_default();
-            format!(
-                "switch {} on; its console's last lines:\n{}",
-                hardware.name,
-                last_lines(&String::from_utf8_lossy(&console), 5)
-            )
-        };
-        let process = Process::start(&self.emulator.program, &arguments, &self.log(machine)).with_context(doing)?;
-        let mut monitor = self.monitor(machine, &process).with_context(doing)?;
-        for link in [Link::Cluster, Link::Second] {
-            monitor.set_link(hardware::card(link), self.links[position(link)]).with_context(doing)?;
-        }
-        self.processes[machine.index()] = Some(process);
-        Ok(())
+        self.machines[machine.index()].power_on()
     }
 
     fn power_off(&mut self, machine: Machine) -> Result<()> {
-        match self.processes[machine.index()].take() {
-            Some(process) => {
-                process.end().with_context(|| format!("cut {}'s power", self.hardware[machine.index()].name))
-            }
-            None => Ok(()),
-        }
+        self.machines[machine.index()].power_off()
     }
 
     fn is_on(&mut self, machine: Machine) -> bool {
-        self.processes[machine.index()].as_ref().is_some_and(Process::is_running)
+        self.machines[machine.index()].is_on()
     }
 
     fn console(&self, machine: Machine) -> &Path {
-        &self.hardware[machine.index()].console
+        &self.machines[machine.index()].hardware.console
     }
 
     fn set_link(&mut self, link: Link, up: bool) -> Result<()> {
-        self.links[position(link)] = up;
-        for machine in Machine::BOTH {
-            if let Some(process) = self.processes[machine.index()].as_ref().filter(|process| process.is_running()) {
-                self.monitor(machine, process)
-                    .and_then(|mut monitor| monitor.set_link(hardware::card(link), up))
-                    .with_context(|| {
-                        format!(
-                            "{} {}'s network card",
-                            if up { "plug a cable into" } else { "pull the cable out of" },
-                            self.hardware[machine.index()].name
-                        )
-                    })?;
-            }
-        }
-        Ok(())
+        self.machines.iter().try_for_each(|machine| machine.set_link(link, up))
+    }
+
+    fn bmcs(&self) -> [answers::Bmc; 2] {
+        Machine::BOTH.map(|machine| answers::Bmc {
+            address: management::bmc(machine).to_string(),
+            ..self.bmcs[machine.index()].access().clone()
+        })
+    }
+
+    fn set_bmc(&mut self, machine: Machine, up: bool) -> Result<()> {
+        self.bmcs[machine.index()].set(up)
+    }
+
+    fn switched(&self, machine: Machine) -> Vec<String> {
+        self.bmcs[machine.index()].done()
     }
 
     fn login(&self, machine: Machine) -> Login {
         Login {
             host: Ipv4Addr::LOCALHOST.to_string(),
-            port: self.hardware[machine.index()].port,
+            port: self.machines[machine.index()].hardware.port,
             key: login_key(&self.folder),
             known_hosts: known_hosts_file(&self.folder),
         }
@@ -266,16 +242,12 @@ impl Lab for Qemu {
     }
 
     fn gone(&mut self) -> Result<()> {
+        for bmc in &mut self.bmcs {
+            bmc.end()?;
+        }
         let ended = Machine::BOTH.map(|machine| self.power_off(machine));
         ended.into_iter().collect::<Result<Vec<()>>>()?;
         cache::remove(&self.scratch)
-    }
-}
-
-fn position(link: Link) -> usize {
-    match link {
-        Link::Cluster => 0,
-        Link::Second => 1,
     }
 }
 
@@ -296,16 +268,17 @@ fn sockets(folder: &Path) -> Result<(PathBuf, Option<TempDir>)> {
     Ok((short.path().to_owned(), Some(short)))
 }
 
-/// A port on 127.0.0.1 that nobody listens on, below those that the kernel gives to outgoing connections: one of those
+/// A port on 127.0.0.1 that nobody listens on, by TCP or UDP, below those that the kernel gives to outgoing connections: one of those
 /// could be taken while a machine is off.
 fn free_port() -> Result<u16> {
     for _ in 0..100 {
         let port = 20000 + u16::from_ne_bytes(random::bytes()?) % 10000;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let place = (Ipv4Addr::LOCALHOST, port);
+        if TcpListener::bind(place).is_ok() && UdpSocket::bind(place).is_ok() {
             return Ok(port);
         }
     }
-    bail!("found no free port between 20000 and 29999 on 127.0.0.1 for a machine's SSH")
+    bail!("found no free port between 20000 and 29999 on 127.0.0.1 for a machine's SSH or its BMC")
 }
 
 /// Both machines' memory, and what QEMU itself takes, have to be there: a swapping host makes every time limit wrong.

@@ -169,7 +169,7 @@ impl Lab for Uml {
             "There is no Xen in these machines: User-Mode Linux can't start a hypervisor.".to_owned(),
             "Their kernel is Debian's package user-mode-linux of this host, not the release's own kernel, and they have no boot loader.".to_owned(),
             "Starting a process takes about twenty times as long as on metal; times are no measure of a real pair.".to_owned(),
-            "The BMCs are Debian's ipmi_sim: the protocol and the switching are real, and each order takes about ten seconds, because it does not tell its cipher suites.".to_owned(),
+            bmc::LIMIT.to_owned(),
             "A cut power line loses only what the machine itself hadn't written: no disk cache is lost with it.".to_owned(),
         ]
     }
@@ -194,8 +194,8 @@ impl Lab for Uml {
         &self.machines[machine.index()].console
     }
 
-    fn bmcs(&self) -> Option<[answers::Bmc; 2]> {
-        Some(self.bmcs.each_ref().map(|bmc| bmc.access().clone()))
+    fn bmcs(&self) -> [answers::Bmc; 2] {
+        self.bmcs.each_ref().map(|bmc| bmc.access().clone())
     }
 
     fn set_bmc(&mut self, machine: Machine, up: bool) -> Result<()> {
@@ -225,7 +225,7 @@ impl Lab for Uml {
 
     fn gone(&mut self) -> Result<()> {
         for bmc in &mut self.bmcs {
-            bmc.set(false)?;
+            bmc.end()?;
         }
         for machine in Machine::BOTH {
             self.power_off(machine)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::super::command;
+use super::super::{bmc, command};
 use super::probe::{self, Sight};
 
 /// Programs that the engine starts on the host, each with the Debian package that has it.
@@ -20,6 +20,8 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("mkswap", "util-linux"),
     ("setpriv", "util-linux"),
     ("ssh-keygen", "openssh-client"),
+    (bmc::PROGRAM, "openipmi"),
+    ("perl", "perl-base"),
     ("apt-get", "apt"),
     ("tar", "tar"),
     ("cp", "coreutils"),

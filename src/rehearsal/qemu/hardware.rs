@@ -27,6 +27,16 @@ impl Hardware {
         self.sockets.join(format!("monitor-{}", self.machine.index() + 1))
     }
 
+    /// Socket of the machine's card on the BMCs' network.
+    pub(super) fn management(&self) -> PathBuf {
+        self.sockets.join(format!("management-{}", self.machine.index() + 1))
+    }
+
+    /// Socket at the far end of that cable.
+    pub(super) fn far_end(&self) -> PathBuf {
+        self.sockets.join(format!("far-end-{}", self.machine.index() + 1))
+    }
+
     /// QEMU's arguments, but for the processor.
     pub(super) fn arguments(&self) -> Vec<String> {
         let number = self.machine.index() + 1;
@@ -61,9 +71,12 @@ impl Hardware {
         );
         add("-netdev", format!("user,id=management,ipv6=off,hostfwd=tcp:127.0.0.1:{}-:22", self.port));
         add("-device", format!("virtio-net-pci,romfile=,netdev=management,mac=52:54:00:77:00:{number:02x},addr=0x3"));
-        for (link, slot, middle) in [(Link::Cluster, 4, 1), (Link::Second, 6, 2)] {
-            let (id, here, there) =
-                (cable(link), self.socket(link, self.machine), self.socket(link, other(self.machine)));
+        let between = |link| (self.socket(link, self.machine), self.socket(link, other(self.machine)));
+        for (id, card, (here, there), slot, middle) in [
+            (cable(Link::Cluster), card(Link::Cluster), between(Link::Cluster), 4, 1),
+            (cable(Link::Second), card(Link::Second), between(Link::Second), 6, 2),
+            ("bmcs", "card-bmcs", (self.management(), self.far_end()), 9, 3),
+        ] {
             add(
                 "-netdev",
                 format!(
@@ -75,8 +88,7 @@ impl Hardware {
             add(
                 "-device",
                 format!(
-                    "virtio-net-pci,id={},romfile=,netdev={id},mac=52:54:00:77:{middle:02x}:{number:02x},addr={slot:#x}",
-                    card(link)
+                    "virtio-net-pci,id={card},romfile=,netdev={id},mac=52:54:00:77:{middle:02x}:{number:02x},addr={slot:#x}"
                 ),
             );
         }
@@ -156,6 +168,7 @@ mod tests {
         );
         assert!(first.contains("file=/s/a,,b,if=none"), "{first}");
         assert!(first.contains("addr=0x4") && first.contains("addr=0x6"), "{first}");
+        assert!(first.contains("local.path=/s/management-1,remote.type=unix,remote.path=/s/far-end-1"), "{first}");
         assert!(first.contains("-device i6300esb,addr=0x8"), "{first}");
     }
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::super::command;
 use super::super::lab::{Machine, Wish};
 use super::disk::{OFFSET, run_with_system_path};
+use super::management;
 use crate::random;
 
 /// Makes a machine's SSH host key in `folder`, writes everything of its own to its disk, and returns the host key's
@@ -92,15 +93,17 @@ fn hosts(name: &str) -> String {
     )
 }
 
-/// The cards are in the slots 3, 4 and 6 of the machine's bus, and so they are named.
+/// The cards are in the slots 3, 4, 6 and 9 of the machine's bus, and so they are named.
 fn interfaces(wish: &Wish, machine: Machine) -> String {
     let mut text = "source /etc/network/interfaces.d/*\n\nauto lo\niface lo inet loopback\n".to_owned();
     let index = machine.index();
+    let management = management::address(machine).to_string();
     // QEMU's own network has these addresses always; without DHCP there is nothing to wait for at boot.
     for (card, address, more) in [
         ("ens3", "10.0.2.15", "    gateway 10.0.2.2\n"),
         ("ens4", wish.cluster[index].as_str(), ""),
         ("ens6", wish.second[index].as_str(), ""),
+        ("ens9", management.as_str(), ""),
     ] {
         let _ = write!(text, "\nauto {card}\niface {card} inet static\n    address {address}/24\n{more}");
     }
@@ -134,6 +137,7 @@ mod tests {
         let text = interfaces(&wish, Machine::Second);
         assert!(text.contains("auto ens4\niface ens4 inet static\n    address 10.77.0.2/24\n"), "{text}");
         assert!(text.contains("auto ens6\niface ens6 inet static\n    address 10.78.0.2/24\n"), "{text}");
+        assert!(text.contains("auto ens9\niface ens9 inet static\n    address 198.18.77.2/24\n"), "{text}");
         assert_ne!(machine_id().unwrap(), machine_id().unwrap());
         assert_eq!(machine_id().unwrap().len(), 33);
     }
