@@ -27,7 +27,7 @@ const SECTIONS: [&str; 7] =
 const HOLD: &str = r#"<crm_config><cluster_property_set id="hapair-takeover"><nvpair id="hapair-takeover-maintenance-mode" name="maintenance-mode" value="true"/></cluster_property_set></crm_config>"#;
 const HOLD_ID: &str = "hapair-takeover";
 
-/// `$1`: seconds. Succeeds once the cluster, left to itself, would stop nothing.
+/// `$1`: seconds, `$2`: `again` or nothing. Succeeds once the cluster, left to itself, would stop nothing.
 const FOUND_RUNNING: &str = include_str!("cib/takeover.sh");
 
 /// Objects of the CIB.
@@ -157,12 +157,14 @@ exit 0"#;
             return Ok(vec![load]);
         }
         let limit = Duration::from_secs(300);
+        let again = if held { "again" } else { "" };
         Ok(vec![
             Order::new(at, Cmd::write(["cibadmin", "-M", "-c", "-o", "crm_config", "--xml-pipe"]).stdin(HOLD)),
             load,
             Order::new(
                 at,
-                Cmd::write_sh(FOUND_RUNNING, [limit.as_secs().to_string()]).timeout(limit + Duration::from_secs(120)),
+                Cmd::write_sh(FOUND_RUNNING, [limit.as_secs().to_string(), again.to_owned()])
+                    .timeout(limit + Duration::from_secs(120)),
             ),
             Order::new(
                 at,
@@ -248,8 +250,10 @@ mod tests {
     #[test]
     fn a_takeover_holds_the_cluster_back_and_lets_it_go() {
         let (_, orders) = judge(&cib("true"), out(0, EMPTY), out(0, EMPTY));
-        let argv: Vec<String> = orders.expect("orders").iter().map(|order| order.cmd.argv[..2].join(" ")).collect();
+        let orders = orders.expect("orders");
+        let argv: Vec<String> = orders.iter().map(|order| order.cmd.argv[..2].join(" ")).collect();
         assert_eq!(argv, ["cibadmin -M", "cibadmin -M", "sh -c", "cibadmin -D"]);
+        assert_eq!(orders[2].cmd.argv.last().map(String::as_str), Some(""));
     }
 
     #[test]
@@ -262,7 +266,10 @@ mod tests {
         let held = loaded.replace("<crm_config/>", &HOLD.replace('\n', ""));
         let (state, orders) = judge(&cib("true"), out(0, &held), out(0, &held));
         assert!(matches!(state, State::Drift(_)));
-        assert_eq!(orders.expect("orders").len(), 4);
+        let orders = orders.expect("orders");
+        assert_eq!(orders.len(), 4);
+        // What the cluster saw before may not be so any more.
+        assert_eq!(orders[2].cmd.argv.last().map(String::as_str), Some("again"));
     }
 
     #[test]

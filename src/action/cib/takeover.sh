@@ -1,14 +1,18 @@
 # $1: seconds. The cluster is in maintenance mode and has just been told of resources that may be running already.
 # Succeeds once it has looked at all of them and, left to itself, would stop, demote or move none: DRBD's promotion
 # scores come a moment after the first look, and without them it would demote both sides.
+# $2: `again` when an earlier run was ended in the middle. A node may have booted since, and what runs there now was started
+# behind the cluster's back: it looks at everything anew, or it would start (and DRBD's agent demote) what runs already.
 set -u
 limit=$1
+again=${2-}
 begin=$(date +%s)
 live=$(mktemp) || exit 1
 trap 'rm -f "$live"' EXIT
 while :; do
+    [ -z "$again" ] || ! crm_resource --refresh >/dev/null 2>&1 || again=
     crm_resource --wait --timeout="${limit}s" >/dev/null 2>&1
-    if cibadmin -Q > "$live" &&
+    if [ -z "$again" ] && cibadmin -Q > "$live" &&
         CIB_file="$live" cibadmin -D -o crm_config --xml-text '<cluster_property_set id="hapair-takeover"/>' &&
         plan=$(crm_simulate -x "$live" -S 2>/dev/null); then
         harm=$(printf '%s\n' "$plan" | grep -E '^ +\* (Stop|Demote|Restart|Move|Migrate|Recover|Fence) ')
