@@ -83,6 +83,13 @@ pub fn of(plan: &Plan, until: Option<&str>, names: &[String; 2], known: &Known) 
         }
     }
     steps.reverse();
+    // The very last: until then the nodes are this pair's, and no other's.
+    if let (None, Some(last)) = (until, steps.last_mut()) {
+        last.actions.push(PlannedAction {
+            id: format!("{}-undo", last.actions.len() + 1),
+            instances: At::BOTH.map(|_| Some(Action::Command(leave()))),
+        });
+    }
     Undo { plan: Plan { steps, hash: plan.hash.clone() }, left }
 }
 
@@ -137,6 +144,14 @@ pub fn script(title: impl Into<String>, run: &str, nothing: &str, args: &[&str])
         |script: &str| ["sh", "-c", script, "sh"].into_iter().chain(args.iter().copied()).map(str::to_owned).collect();
     Command { title: title.into(), timeout: "900".to_owned(), ..Command::new(words(run), words(nothing)) }
 }
+
+/// Lets a node belong to no pair. What it says of its DRBD metadata and file system stays with them.
+fn leave() -> Command {
+    script("let the node belong to no pair", LEAVE, "[ ! -e /var/lib/hapair/record ]", &[])
+}
+
+/// Takes the node's `record` away.
+const LEAVE: &str = "rm -f /var/lib/hapair/record && sync /var/lib/hapair";
 
 /// Puts back what stood at a path, or removes what was made there.
 pub fn file(path: &str) -> Command {

@@ -1,4 +1,4 @@
-//! The scripts that hold the cluster back and let it go, with stand-ins for Pacemaker's tools.
+//! The scripts that hold the cluster back, let it go and take its objects away, with stand-ins for Pacemaker's tools.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::fs;
@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use hapair::cluster::MANAGED;
 
 const TAKEOVER: &str = include_str!("../src/action/cib/takeover.sh");
+const TAKE_OUT: &str = include_str!("../src/undo/cib.sh");
 
 /// A folder with programs of these names, each a script; they are found before the system's own.
 fn programs(of: &[(&str, &str)]) -> tempfile::TempDir {
@@ -70,4 +71,34 @@ fn a_takeover_that_goes_on_lets_the_cluster_look_anew_first() {
     assert_eq!(kept(folder.path(), "refresh").len(), 2);
     // It was not judged before it had looked.
     assert_eq!(kept(folder.path(), "asked").len(), 2);
+}
+
+#[test]
+fn a_vm_that_does_not_stop_stays_in_the_cib() {
+    let cib = "<primitive id=\"fence-node1\" class=\"stonith\"/><primitive id=\"vm01\" class=\"ocf\"/><rsc_location id=\"l\"/>";
+    let tools = |running: &str| {
+        programs(&[
+            (
+                "cibadmin",
+                &format!("case $1 in -Q) echo '{}' ;; *) echo \"$*\" >>$D/deleted ;; esac", cib.replace("><", ">\n<")),
+            ),
+            (
+                "crm_resource",
+                &format!(
+                    "case $* in *--locate*) case $* in {running}) echo \"resource X is running on: node1\" ;; esac ;; esac"
+                ),
+            ),
+        ])
+    };
+    let args = ["5", "rsc_location", "l", "primitive", "vm01", "primitive", "fence-node1"];
+    // In maintenance mode nothing stops.
+    let folder = tools("*");
+    let output = sh(folder.path(), TAKE_OUT, &args);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && words.contains("vm01 still runs") && words.contains("maintenance"), "{words}");
+    assert_eq!(kept(folder.path(), "deleted"), "");
+    // A fencing device is nowhere in that sense.
+    let folder = tools("*fence-node1*");
+    assert!(sh(folder.path(), TAKE_OUT, &args).status.success());
+    assert_eq!(kept(folder.path(), "deleted").lines().count(), 3);
 }

@@ -19,6 +19,17 @@ for word; do
     esac
 done
 crm_resource --wait --timeout="${limit}s" || { echo "the resources did not stop within $limit s" >&2; exit 1; }
+# In maintenance mode, or when it is unmanaged, nothing stops a resource. A VM that the CIB no longer knows would run on,
+# where nothing keeps the other node from starting it too. (A fencing device does not run anywhere.)
+for word; do
+    if [ -n "${is_primitive-}" ] && there "$word" && ! printf '%s\n' "$live" | grep -qF " id=\"$word\" class=\"stonith\"" &&
+        crm_resource --resource "$word" --locate 2>/dev/null | grep -qF 'is running on'; then
+        echo "$word still runs although it was told to stop: is the cluster in maintenance mode? It was left in the CIB" >&2
+        exit 1
+    fi
+    is_primitive=
+    [ "$word" != primitive ] || is_primitive=yes
+done
 while [ "$#" -ge 2 ]; do
     if there "$2"; then
         cibadmin -D --xpath "//$1[@id='$2']" || exit 1

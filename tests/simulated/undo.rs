@@ -34,6 +34,7 @@ fn without_what_stays(world: &World) -> World {
         machine.done.clear();
         (machine.key, machine.metadata, machine.xen, machine.module) = (false, false, false, false);
         machine.boots = 0;
+        machine.left = false;
         machine.menu.clear();
         machine.adjusted.clear();
         machine.records.clear();
@@ -71,7 +72,7 @@ fn taken_back_to_what_it_was_but_the_data_and_installed_again() {
     assert!(world.cib.is_empty() && !world.machines.iter().any(|machine| machine.up || machine.mounted));
     // The data are where they were.
     assert_eq!((&world.shared, &world.ocfs2, world.synced), (&built.shared, &built.ocfs2, true));
-    assert!(world.machines.iter().all(|machine| machine.metadata));
+    assert!(world.machines.iter().all(|machine| machine.metadata && machine.left));
     assert!(undo.left.iter().any(|line| line.contains("stay on /dev/sda3")), "{:?}", undo.left);
     // A second one has nothing to do.
     assert_eq!(run(&model, &undo.plan, state.path(), None).0, Some(Ended::Done { changed: 0 }));
@@ -99,6 +100,7 @@ fn until_a_step_leaves_the_earlier_ones() {
     let undo = undo(&model, &state, Some("vms"));
     let steps: Vec<&str> = undo.plan.steps.iter().map(|step| step.step.id.as_str()).collect();
     assert_eq!(steps, ["vms"]);
+    assert!(!model.world().machines[0].left);
     run(&model, &undo.plan, state.path(), None);
     let world = model.world();
     assert!(world.machines.iter().all(|machine| machine.mounted && machine.primary));

@@ -20,6 +20,7 @@ pub fn nothing(world: &World, at: At, words: &[&str]) -> Option<bool> {
     }
     Some(match *script {
         ":" => true,
+        "[ ! -e /var/lib/hapair/record ]" => machine.left,
         script if script.contains("uname -n") => machine.name == machine.text("/etc/hostname").trim(),
         script if script.contains("grep -qxF -e \"$1\" -e \"$2\" /etc/hosts") => {
             !machine.before.contains_key("/etc/hosts")
@@ -60,6 +61,7 @@ pub fn apply(world: &mut World, at: At, words: &[&str]) -> Option<Output> {
     }
     let ["sh", "-c", script, "sh", args @ ..] = words else { return None };
     match *script {
+        script if script.starts_with("rm -f /var/lib/hapair/record") => machine.left = true,
         script if script.starts_with("# Puts back what stood at a path") => return Some(file(machine, args[0])),
         script if script.starts_with("hostname \"$(cat") => {
             machine.name = machine.text("/etc/hostname").trim().to_owned();

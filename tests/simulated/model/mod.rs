@@ -47,6 +47,8 @@ pub struct Machine {
     pub files: BTreeMap<String, Entry>,
     pub packages: BTreeSet<String>,
     pub units: BTreeMap<String, Unit>,
+    /// It belongs to no pair any more. (The claim of a run, which notes that it does, is not simulated.)
+    pub left: bool,
     /// GRUB's menu as update-grub wrote it.
     pub menu: String,
     pub boots: usize,
