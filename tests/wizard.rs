@@ -52,7 +52,7 @@ impl Machines for Toys {
         }
         let Reach::Ssh { user, .. } = reach else { return Ok(Output::default()) };
         if user != "root" && !std::mem::replace(&mut self.refused, true) {
-            return Ok(Output { code: 1, stderr: "sudo: a password is required".into(), ..Output::default() });
+            return Err(Lost::Sudo("sudo: a password is required".to_owned()));
         }
         Ok(Output::default())
     }

@@ -269,6 +269,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// The install, as `hapair install --answers FILE` does it.
 fn go(file: &Path, places: &Places, ignore: &[String], cancel: &Cancel) -> Result<u8> {
+    // An install is watched like any other command.
+    terminal::restore();
     let mut setup = Setup::load(file, places.clone(), Secrets::Resolve)?;
     setup.ignore = ignore.to_vec();
     cancel.patient();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::terminal;
 use crate::answers::Reach;
 use crate::facts::{self, Facts};
 use crate::node::host_key::{self, HostKey, Meeting};
@@ -117,6 +118,8 @@ impl Machines for Real {
 
     fn copy_key(&mut self, reach: &Reach) -> Result<()> {
         let Some(mut target) = self.target(reach) else { return Ok(()) };
+        // ssh asks for the password itself.
+        terminal::restore();
         if !login::has_key(&target) {
             target.key = Some(login::make_key()?);
         }

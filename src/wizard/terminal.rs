@@ -35,27 +35,33 @@ pub fn here() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal() && !term.is_empty() && term != "dumb"
 }
 
-/// Keys are not shown, and come one by one. Ends with its life.
+/// Keys are not shown, and come one by one. Behind its life they are still not shown, but Ctrl-C is a signal again: what is
+/// typed before the next question is there may be a password. [`restore`] ends that.
 struct Quiet;
 
 impl Quiet {
     /// `signals`: Ctrl-C stays a signal and is no key.
     fn begin(signals: bool) -> Result<Self> {
         let now = tcgetattr(io::stdin()).context("asking the terminal for its modes")?;
-        let mut quiet = BEFORE.get_or_init(|| now).clone();
+        let quiet = Self::modes(BEFORE.get_or_init(|| now), signals);
+        tcsetattr(io::stdin(), OptionalActions::Now, &quiet).context("setting the terminal's modes")?;
+        Ok(Self)
+    }
+
+    fn modes(before: &Termios, signals: bool) -> Termios {
+        let mut quiet = before.clone();
         quiet.local_modes &= !(LocalModes::ECHO | LocalModes::ICANON);
         if !signals {
             quiet.local_modes &= !LocalModes::ISIG;
         }
-        tcsetattr(io::stdin(), OptionalActions::Now, &quiet).context("setting the terminal's modes")?;
-        Ok(Self)
+        quiet
     }
 }
 
 impl Drop for Quiet {
     fn drop(&mut self) {
         if let Some(before) = BEFORE.get() {
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &Self::modes(before, true));
         }
     }
 }
@@ -334,6 +340,6 @@ impl Asker for Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        let _ = self.term.show_cursor();
+        restore();
     }
 }
