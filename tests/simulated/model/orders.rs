@@ -235,7 +235,9 @@ fn shoot(world: &mut World, at: At, args: &[&str]) -> Output {
     let [victim, file] = args else { return fails(2, "usage") };
     let peer = &mut world.machines[at.peer().index()];
     assert_eq!(peer.name, *victim, "who shoots itself");
-    assert!(cluster::holds(world, &format!("fence-{victim}")), "no device for {victim}");
+    // Alone, or the first of several levels.
+    let devices = [format!("fence-{victim}"), format!("fence-1-{victim}")];
+    assert!(devices.iter().any(|device| cluster::holds(world, device)), "no device for {victim}");
     assert!(world.cib["resources"].iter().any(|object| object.contains("drbd-r0-clone")), "nothing brings it back");
     world.machines[at.peer().index()].boots += 1;
     *world.fenced.entry((*victim).to_owned()).or_default() += 1;
