@@ -28,6 +28,7 @@ figures:
 matrix: figures
 	tests/tools rehearse
 	$(CARGO) test --test rehearsal -- --ignored --nocapture
+	$(CARGO) test --test wizard -- --ignored --nocapture two_machines
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm kill-actions
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm power
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --swap-bmcs
