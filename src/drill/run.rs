@@ -311,7 +311,8 @@ impl Drill<'_> {
             began,
             commands,
             seconds: end - zero,
-            seconds_without_service: pauses.iter().map(super::ledger::Pause::seconds).sum(),
+            // The sum of no numbers is -0.0.
+            seconds_without_service: pauses.iter().map(super::ledger::Pause::seconds).fold(0.0, |sum, each| sum + each),
             pauses: pauses
                 .into_iter()
                 .map(|pause| super::ledger::Pause { from: pause.from - zero, to: pause.to - zero })
