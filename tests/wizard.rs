@@ -3,108 +3,21 @@
 
 mod screen;
 mod sshd;
+mod toys;
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use hapair::answers::Reach;
 use hapair::answers::load::{self, Secrets};
 use hapair::cancel::Cancel;
 use hapair::command::ask::{self, Then};
-use hapair::facts::Facts;
-use hapair::facts::disk::{Content, Disk, Gap, Part};
-use hapair::facts::link::{Address, Link};
-use hapair::node::host_key::{HostKey, Meeting};
-use hapair::node::{Lost, Output};
 use hapair::setup::Places;
 use hapair::wizard::draft::Draft;
-use hapair::wizard::machines::Machines;
 use hapair::wizard::terminal::Terminal;
 use screen::{CTRL_C, DOWN, ENTER, ESC, Screen};
-
-/// Machines made of data: the terminal in front of them is real.
-#[derive(Default)]
-struct Toys {
-    /// Strangers that let nobody in, and on which nothing is found.
-    odd: bool,
-    accepted: Vec<String>,
-    copied: Vec<String>,
-    refused: bool,
-}
-
-impl Machines for Toys {
-    fn meet(&mut self, reach: &Reach) -> Result<Meeting, Lost> {
-        if !self.odd || self.accepted.contains(&format!("{reach:?}")) {
-            return Ok(Meeting::Known);
-        }
-        let (kind, fingerprint) = ("ssh-ed25519".to_owned(), format!("SHA256:{}", "k".repeat(43)));
-        Ok(Meeting::Unknown(vec![HostKey { kind, fingerprint, line: String::new(), marker: None }]))
-    }
-    fn accept(&mut self, reach: &Reach, _: &[HostKey]) -> Result<(), Lost> {
-        self.accepted.push(format!("{reach:?}"));
-        Ok(())
-    }
-    fn enter(&mut self, reach: &Reach) -> Result<Output, Lost> {
-        if self.odd && !self.copied.contains(&format!("{reach:?}")) {
-            return Err(Lost::Auth("Permission denied (publickey)".to_owned()));
-        }
-        let Reach::Ssh { user, .. } = reach else { return Ok(Output::default()) };
-        if user != "root" && !std::mem::replace(&mut self.refused, true) {
-            return Err(Lost::Sudo("sudo: a password is required".to_owned()));
-        }
-        Ok(Output::default())
-    }
-    fn lacks_key(&self, _: &Reach) -> bool {
-        false
-    }
-    fn copy_key(&mut self, reach: &Reach) -> anyhow::Result<()> {
-        self.copied.push(format!("{reach:?}"));
-        Ok(())
-    }
-    fn survey(&mut self, _: [&Reach; 2]) -> Result<[Facts; 2], (usize, String)> {
-        if self.odd {
-            let links = vec![Link { name: "br0".to_owned(), kind: "bridge".to_owned(), ..Link::default() }];
-            let nothing = Facts { hostname: "localhost".to_owned(), links, ..Facts::default() };
-            return Ok([nothing.clone(), nothing]);
-        }
-        Ok([facts("left", 1), facts("right", 2)])
-    }
-}
-
-fn facts(name: &str, last: u8) -> Facts {
-    let link = |name: &str, net: u8| Link {
-        name: name.to_owned(),
-        megabits: Some(1000),
-        addresses: vec![Address { address: std::net::Ipv4Addr::new(10, net, 0, last), prefix: 24 }],
-        ..Link::default()
-    };
-    let part = |number: u32, uses: Vec<String>| Part {
-        path: format!("/dev/sda{number}"),
-        number,
-        bytes: 100 << 30,
-        content: Content { kind: "ext4".to_owned(), label: "data".to_owned(), ..Content::default() },
-        uses,
-        ..Part::default()
-    };
-    Facts {
-        hostname: name.to_owned(),
-        release: "Debian GNU/Linux 12 (bookworm)".to_owned(),
-        links: vec![link("eth0", 1), link("eth1", 2)],
-        disks: vec![Disk {
-            name: "sda".to_owned(),
-            bytes: 500 << 30,
-            model: "Samsung SSD 870".to_owned(),
-            serial: format!("S{last}"),
-            table: "gpt".to_owned(),
-            parts: vec![part(1, vec!["mounted on /".to_owned()]), part(2, Vec::new())],
-            gaps: vec![Gap { start: 200 << 30, bytes: 300 << 30, last: true }],
-            ..Disk::default()
-        }],
-        ..Facts::default()
-    }
-}
+use toys::Toys;
 
 /// The program that the tests below start in their pseudo-terminals: the wizard with its real terminal and toy machines.
 #[test]
@@ -301,6 +214,57 @@ fn ctrl_c(questions: &[Asked], start: fn(&Path, u16, u16) -> Screen) {
         assert_eq!(screen.code(10), 130, "at {question}");
         screen.assert_as_before(question);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "at {question}");
+    }
+}
+
+/// The questions about fencing that the routes above don't meet, each way from answers that lack nothing else.
+#[test]
+fn other_ways_of_fencing_are_asked_about_alike() {
+    let half = "cluster: web\nnodes:\n  - { name: left, ssh: root@left, address: 10.2.0.1, device: /dev/sda3 }\n  \
+                - { name: right, ssh: root@right, address: 10.2.0.2, device: /dev/sda3 }\nvms: []\n";
+    let ipmi =
+        "fencing:\n  method: ipmi\n  left: { address: 10.9.0.1, user: u }\n  right: { address: 10.9.0.2, user: u }\n";
+    let way = |keys: &'static str| -> Asked { ("How is a machine switched off", ZZ, NOTHING, keys) };
+    let unset = "is not set here";
+    let routes: [(&str, &[Asked], &str); 3] = [
+        ("", &[way("SBD\r"), ("Path of the small disk", "sdb\r", "is not a device", "/dev/sdx\r")], "/dev/sdx"),
+        ("", &[way("SSH\r"), ("can't be stopped by SSH", "yes\r", "Type the word", "unsafe\r")], "accept_unsafe: ssh"),
+        (
+            ipmi,
+            &[
+                ("Where are passwords kept", ZZ, NOTHING, "in environment\r"),
+                ("BMC of left: name of the environment", "NOT_THERE\r", unset, "TERM\r"),
+                ("BMC of right: name of the environment", "NOT_THERE\r", unset, "TERM\r"),
+            ],
+            "env:TERM",
+        ),
+    ];
+    for (given, questions, written) in routes {
+        // Ctrl-C at each, and once to the end.
+        for left_at in (0..questions.len()).map(Some).chain([None]) {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("half.yaml");
+            std::fs::write(&file, format!("{half}{given}")).unwrap();
+            let mut screen = with_toys(folder.path(), 40, 110);
+            for (question, wrong, told, right) in &questions[..left_at.unwrap_or(questions.len())] {
+                screen.wait(question, 20);
+                screen.press("?");
+                screen.wait("hapair explain", 10);
+                screen.press(wrong);
+                screen.wait(told, 10);
+                screen.press("\x15");
+                screen.press(right);
+            }
+            if let Some(at) = left_at {
+                screen.wait(questions[at].0, 20);
+                screen.press(CTRL_C);
+            }
+            assert_eq!(screen.code(20), if left_at.is_some() { 130 } else { 0 }, "{}", screen.text());
+            screen.assert_as_before(written);
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert_eq!(text.contains(written), left_at.is_none(), "{text}");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{text}");
+        }
     }
 }
 
