@@ -239,7 +239,7 @@ fn broken() -> [(Says, u64); 2] {
         lines("IPMI_PASSWORD", "password\n"),
         lines(
             "# Whether the packages",
-            "missing drbd-utils\nfetch Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Could not connect to deb.debian.org:80\nlists fresh\ncandidate drbd-utils 9.22.0-1\n",
+            "missing drbd-utils\nfetch Failed to fetch http://mirror.example/debian/dists/bookworm/InRelease  Could not connect to mirror.example:80\nlists fresh\ncandidate drbd-utils 9.22.0-1\n",
         ),
         lines("perl -e # Two nodes talk", "ssh 10.77.0.1 22 refused\n"),
         lines(
