@@ -21,7 +21,7 @@ mod vms;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use self::asker::Asker;
 use self::draft::Draft;
@@ -35,6 +35,7 @@ use crate::facts::Facts;
 use crate::node::Lost;
 use crate::node::host_key::Meeting;
 use crate::report::style::Tone;
+use crate::setup::Setup;
 use crate::step::Catalog;
 
 /// All that a question depends on.
@@ -147,6 +148,20 @@ impl<'a> Wizard<'a> {
             let Some(question) = known.next() else { return Ok(facts) };
             self.put(&question)?;
         }
+    }
+
+    /// Looks at both machines with the whole plan, while somebody waits.
+    ///
+    /// # Errors
+    /// As [`review::Review::of`].
+    pub fn review(&mut self, setup: &Setup, facts: &[Facts; 2]) -> Result<review::Review> {
+        let mut review = None;
+        let machines = &mut *self.machines;
+        self.asker.busy("looking at both machines with the whole plan", &mut || {
+            review = Some(machines.review(setup, facts.clone())?);
+            Ok(())
+        })?;
+        review.context("nobody looked at the machines")
     }
 
     /// Whoever asks, for what is said besides questions.

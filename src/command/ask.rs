@@ -17,7 +17,6 @@ use crate::wizard::asker::Asker;
 use crate::wizard::draft::Draft;
 use crate::wizard::machines::{Machines, Real};
 use crate::wizard::question::{Check, Choice, Kind, Question};
-use crate::wizard::review::Review;
 use crate::wizard::terminal::Terminal;
 use crate::wizard::{Wizard, terminal};
 use crate::{exit, report};
@@ -141,12 +140,7 @@ pub fn wizard(
         let mut setup = Setup::of(loaded.answers, places.clone())?;
         setup.warnings = loaded.warnings;
         setup.ignore.clone_from(ignore);
-        let mut review = None;
-        wizard.asker().busy("looking at both machines with the whole plan", &mut || {
-            review = Some(Review::of(&setup, facts.clone())?);
-            Ok(())
-        })?;
-        let Some(review) = review else { continue };
+        let review = wizard.review(&setup, &facts)?;
         let (width, style) = wizard.asker().page();
         wizard.asker().show(&review.lines(&setup, width, style));
         let free = review.refusals.is_empty();

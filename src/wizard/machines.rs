@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::review::Review;
 use super::terminal;
 use crate::answers::Reach;
 use crate::facts::{self, Facts};
@@ -13,7 +14,7 @@ use crate::node::host_key::{self, HostKey, Meeting};
 use crate::node::local::Local;
 use crate::node::ssh::{self, Ssh, Target};
 use crate::node::{At, Cmd, Lost, Output, ReadOnly, Transport, login};
-use crate::setup::Places;
+use crate::setup::{Places, Setup};
 
 /// What the wizard asks of the machines. Nothing here changes them, but [`Machines::copy_key`], which the user agrees to.
 pub trait Machines {
@@ -49,6 +50,12 @@ pub trait Machines {
     /// # Errors
     /// The first that can't be surveyed, with its place.
     fn survey(&mut self, reaches: [&Reach; 2]) -> Result<[Facts; 2], (usize, String)>;
+
+    /// Looks at both with the whole plan. `facts`: what the survey found.
+    ///
+    /// # Errors
+    /// As [`Review::of`].
+    fn review(&mut self, setup: &Setup, facts: [Facts; 2]) -> Result<Review>;
 }
 
 /// Machines over SSH, and this one.
@@ -135,5 +142,9 @@ impl Machines for Real {
             facts::judge(&outputs).map_err(|error| (n, format!("{error:#}")))
         };
         Ok([of(0, left)?, of(1, right)?])
+    }
+
+    fn review(&mut self, setup: &Setup, facts: [Facts; 2]) -> Result<Review> {
+        Review::of(setup, &setup.connect(false)?, facts)
     }
 }

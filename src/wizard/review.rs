@@ -9,7 +9,7 @@ use crate::answers::{Create, InitialSync, NodeAnswers, SyncRate, VmSource};
 use crate::device::{bytes, names_one_disk};
 use crate::engine::{Looked, look};
 use crate::facts::Facts;
-use crate::node::At;
+use crate::node::{At, Pair};
 use crate::plan::{Plan, PlannedAction, PlannedStep};
 use crate::preflight;
 use crate::report::style::{Style, Tone};
@@ -31,12 +31,12 @@ pub struct Review {
 }
 
 impl Review {
-    /// Looks at both machines with the whole plan; changes nothing. `facts`: what the survey found.
+    /// Looks at both machines with the whole plan; changes nothing. `pair`: the machines, which need not take a write.
+    /// `facts`: what the survey found.
     ///
     /// # Errors
     /// When a machine can't be reached or is not supported.
-    pub fn of(setup: &Setup, facts: [Facts; 2]) -> Result<Self> {
-        let pair = setup.connect(false)?;
+    pub fn of(setup: &Setup, pair: &Pair, facts: [Facts; 2]) -> Result<Self> {
         let survey = setup.judged(facts)?;
         let secrets = match Secrets::existing(&setup.state)? {
             Some(secrets) => secrets,
@@ -44,11 +44,11 @@ impl Review {
         };
         let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
         let actions: Vec<&PlannedAction> = plan.steps.iter().flat_map(|step| &step.actions).collect();
-        let looked = look(&pair, &actions).map_err(crate::setup::unanswered(&pair))?;
+        let looked = look(pair, &actions).map_err(crate::setup::unanswered(pair))?;
         let platforms = setup.platforms(&survey.facts);
         let (answers, packages) = (&setup.answers, plan.packages());
-        let evidence = preflight::gather(&pair, answers, &survey.facts, &platforms, &packages, setup.rehearsal)
-            .map_err(crate::setup::unanswered(&pair))?;
+        let evidence = preflight::gather(pair, answers, &survey.facts, &platforms, &packages, setup.rehearsal)
+            .map_err(crate::setup::unanswered(pair))?;
         let measured = evidence.wire.rate();
         let mut refusals = Vec::new();
         let mut warnings = setup.warnings.clone();

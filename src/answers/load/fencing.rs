@@ -153,7 +153,7 @@ impl Reader<'_> {
             self.bmc_address(address, others, addresses);
             others.push(address.value.clone());
         }
-        let user = self.needed(node, "user", value::line);
+        let user = self.needed(node, "user", value::bmc_user);
         let field = fields::find("fencing.<node>.password")?;
         let password = if let Some(entry) = node.entry("password") {
             self.secret(entry, &node.path_of("password"), &field.kind)

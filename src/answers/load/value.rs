@@ -346,6 +346,15 @@ pub(crate) fn line(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A user of a BMC. IPMI 2.0, 22.28 "Set User Name": sixteen bytes; ipmitool refuses a longer one.
+pub(crate) fn bmc_user(text: &str) -> Result<String, String> {
+    const MOST: usize = 16;
+    if text.len() > MOST {
+        return Err(format!("{} is too long: IPMI takes {MOST} bytes at most", quote(text)));
+    }
+    line(text)
+}
+
 /// A score from `least` to `most`, where a missing limit lets INFINITY through.
 fn score(text: &str, least: Option<i32>, most: Option<i32>) -> Option<String> {
     match text {

@@ -1,18 +1,25 @@
 //! Machines made of data, for the wizard.
 
+use std::sync::Arc;
+
 use hapair::answers::Reach;
 use hapair::facts::Facts;
 use hapair::facts::disk::{Content, Disk, Gap, Part};
 use hapair::facts::link::{Address, Link};
 use hapair::node::host_key::{HostKey, Meeting};
-use hapair::node::{Lost, Output};
+use hapair::node::scripted::{Scripted, fails, says};
+use hapair::node::{Cmd, Lost, Node, Output, Pair};
+use hapair::setup::Setup;
 use hapair::wizard::machines::Machines;
+use hapair::wizard::review::Review;
 
 /// Machines made of data: the terminal in front of them is real.
 #[derive(Default)]
 pub(crate) struct Toys {
     /// Strangers that let nobody in, and on which nothing is found.
     pub(crate) odd: bool,
+    /// Whatever the last look finds in the way is told: a machine of data lacks nearly everything.
+    pub(crate) in_the_way: bool,
     pub(crate) accepted: Vec<String>,
     pub(crate) copied: Vec<String>,
     pub(crate) refused: bool,
@@ -56,6 +63,19 @@ impl Machines for Toys {
         }
         Ok([facts("left", 1), facts("right", 2)])
     }
+    fn review(&mut self, setup: &Setup, facts: [Facts; 2]) -> anyhow::Result<Review> {
+        let mut review = Review::of(setup, &Pair([node("left"), node("right")]), facts)?;
+        if !self.in_the_way {
+            review.refusals.clear();
+        }
+        Ok(review)
+    }
+}
+
+/// A fresh node: scripts find nothing, programs are not there.
+fn node(name: &str) -> Node {
+    let answer = |cmd: &Cmd| Ok(if cmd.argv[0] == "sh" { says("") } else { fails(127, "not found") });
+    Node { name: name.to_owned(), transport: Arc::new(Scripted::new(answer)) }
 }
 
 fn facts(name: &str, last: u8) -> Facts {
@@ -75,6 +95,7 @@ fn facts(name: &str, last: u8) -> Facts {
     };
     Facts {
         hostname: name.to_owned(),
+        os_release: "ID=debian\nVERSION_ID=\"12\"\n".to_owned(),
         release: "Debian GNU/Linux 12 (bookworm)".to_owned(),
         links: vec![link("eth0", 1), link("eth1", 2)],
         disks: vec![Disk {
