@@ -302,8 +302,45 @@ pub enum FencingMethod {
     Ssh,
 }
 
-/// Parameters of fence agents that are no secret; what is not named here may be one.
-const NO_SECRET: [&str; 9] = ["ip", "ipaddr", "ipport", "plug", "port", "username", "login", "identity_file", "ssh"];
+/// Whether a fence agent's parameter is certainly no secret: what is not named here may be one. The names are those of
+/// the options that fence agents share (`fencing.py` of the package fence-agents).
+pub(crate) fn no_secret(parameter: &str) -> bool {
+    const NAMES: [&str; 32] = [
+        "auth",
+        "cipher",
+        "delay",
+        "identity_file",
+        "inet4_only",
+        "inet6_only",
+        "ip",
+        "ipaddr",
+        "ipport",
+        "lanplus",
+        "login",
+        "login_timeout",
+        "method",
+        "plug",
+        "port",
+        "power_timeout",
+        "power_wait",
+        "privlvl",
+        "retry_on",
+        "secure",
+        "shell_timeout",
+        "snmp_auth_prot",
+        "snmp_priv_prot",
+        "snmp_sec_level",
+        "snmp_version",
+        "ssh",
+        "ssl",
+        "ssl_insecure",
+        "ssl_secure",
+        "switch",
+        "telnet_over_ssh",
+        "username",
+    ];
+    NAMES.contains(&parameter) || parameter.starts_with("pcmk_")
+}
 
 impl FencingMethod {
     /// The same with stand-ins for its secrets, for what is shown. `env:NAME` and `file:PATH` stay: they are none.
@@ -317,11 +354,9 @@ impl FencingMethod {
         };
         match &mut self {
             FencingMethod::Ipmi { nodes } => nodes.iter_mut().for_each(|bmc| mask(&mut bmc.password)),
-            FencingMethod::Agent { nodes, .. } => nodes
-                .iter_mut()
-                .flatten()
-                .filter(|(name, _)| !NO_SECRET.contains(&name.as_str()) && !name.starts_with("pcmk_"))
-                .for_each(|(_, value)| mask(value)),
+            FencingMethod::Agent { nodes, .. } => {
+                nodes.iter_mut().flatten().filter(|(name, _)| !no_secret(name)).for_each(|(_, value)| mask(value));
+            }
             FencingMethod::Levels { methods } => {
                 *methods = std::mem::take(methods).into_iter().map(FencingMethod::masked).collect();
             }

@@ -22,7 +22,6 @@ use super::{Answers, Secret};
 use read::Reader;
 
 pub(crate) use build::unsupported;
-pub(crate) use report::telling;
 
 /// What is done with secrets that are given as `env:NAME` or `file:PATH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

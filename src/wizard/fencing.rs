@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Known;
 use super::question::{Check, Choice, Kind, Question, Values};
-use crate::answers::load::{telling, value};
+use crate::answers::load::value;
+use crate::answers::no_secret;
 
 const PART: &str = "Fencing";
 
@@ -153,10 +154,10 @@ fn agent(known: &Known<'_>) -> Option<Question> {
                 match word.split_once('=') {
                     // A path is none: some agents want the name of a file with a key.
                     Some((name, value))
-                        if telling(name) && !["env:", "file:", "/"].iter().any(|begin| value.starts_with(begin)) =>
+                        if !no_secret(name) && !["env:", "file:", "/"].iter().any(|begin| value.starts_with(begin)) =>
                     {
                         return Err(format!(
-                            "What is typed here is shown: write {name}=env:NAME (an environment variable) or {name}=file:PATH"
+                            "What is typed here is shown, and {name} may be a secret: write {name}=env:NAME (an environment variable) or {name}=file:PATH"
                         ));
                     }
                     Some((name, value)) if !name.is_empty() && !value.is_empty() => {

@@ -177,7 +177,7 @@ fn may_be_secret(key: &str, pattern: &str) -> bool {
 }
 
 /// Whether the name of a key says that its value is secret.
-pub(crate) fn telling(key: &str) -> bool {
+pub(super) fn telling(key: &str) -> bool {
     let key = key.to_lowercase();
     ["pass", "pwd", "secret", "token", "community", "key"].iter().any(|word| key.contains(word))
         || fields::nearest(&key, ["password"]).is_some()
