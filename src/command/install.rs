@@ -145,7 +145,7 @@ fn go(
             emit(&Event::RunDone {
                 changed,
                 seconds: began.elapsed().as_secs_f64(),
-                summary: summary(setup, &survey, changed, run.steps.is_some()),
+                summary: summary(setup, &survey.platform.messaging, changed, run.steps.is_some()),
             })?;
             Ok(Outcome { code: exit::DONE, changed })
         }
@@ -249,30 +249,77 @@ fn steps(setup: &Setup, run: &Run<'_>, pair: &Pair, plan: &Plan) -> Result<Optio
     Ok(Some(wanted))
 }
 
-fn summary(setup: &Setup, survey: &Survey, changed: usize, single: bool) -> Vec<String> {
+/// What was built, and what to do next; what it took is told above it. `messaging`: the platform's.
+fn summary(setup: &Setup, messaging: &str, changed: usize, single: bool) -> Vec<String> {
     if changed == 0 {
         return vec!["Nothing to do: everything is as it must be.".to_owned()];
     }
     if single {
         return Vec::new();
     }
-    let [first, second] = &setup.answers.nodes;
+    let ([first, second], storage) = (&setup.answers.nodes, &setup.answers.storage);
     let vms: Vec<&str> = setup.answers.vms.iter().map(|vm| vm.name.as_str()).collect();
+    let shared = match storage.layout {
+        Layout::Ocfs2 => format!("{} on both, mirrored by DRBD ({})", storage.mount, storage.resource),
+        Layout::DrbdPerVm => "each VM's disk mirrored by DRBD".to_owned(),
+    };
+    let fencing = match setup.answers.fencing.method.name() {
+        "ssh" => "fenced by SSH, which can't stop a machine that hangs".to_owned(),
+        method => format!("fenced by {method}"),
+    };
+    let vms = if vms.is_empty() { "no VM yet".to_owned() } else { format!("with {}", vms.join(", ")) };
     let mut lines = vec![
-        format!(
-            "{} and {} are a pair: {} on both, mirrored by DRBD, {}.",
-            first.name,
-            second.name,
-            setup.answers.storage.mount,
-            if vms.is_empty() { "no VM yet".to_owned() } else { format!("with {}", vms.join(", ")) }
-        ),
-        format!("Look at it: {}, or crm_mon -1 on {} or {}.", setup.command("status"), first.name, second.name),
+        format!("{} and {} are a pair: {shared}, {fencing}, {vms}.", first.name, second.name),
+        "Look at it, from here or on one of the nodes:".to_owned(),
+        format!("  {}", setup.command("status")),
+        "  crm_mon -1".to_owned(),
     ];
     // A drill must be watched from outside, and measures on the shared mount.
     let outside = setup.answers.nodes.iter().all(|node| node.ssh != Reach::Local);
-    if outside && setup.answers.storage.layout == Layout::Ocfs2 && survey.platform.messaging == "corosync" {
-        lines.push(format!("Before you rely on it, see it fail: {}.", setup.command("drill")));
+    if outside && storage.layout == Layout::Ocfs2 && messaging == "corosync" {
+        lines.push("Before you rely on it, see it fail:".to_owned());
+        lines.push(format!("  {}", setup.command("drill")));
+    }
+    if let Some(file) = &setup.file {
+        lines.push(format!(
+            "The answers are in {}: an install with them goes on where it must, and otherwise changes nothing.",
+            file.display()
+        ));
     }
     lines.push(format!("State and keys are kept in {}; keep a copy of that folder.", setup.state.display()));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::setup::Places;
+
+    #[test]
+    fn the_end_names_what_was_built_and_what_to_do_next() {
+        let places = Places { state_dir: Some("/s".into()), ..Places::default() };
+        let load = |name: &str| {
+            let file = Path::new("tests/examples").join(name);
+            Setup::load(&file, places.clone(), crate::answers::load::Secrets::Leave).expect(name)
+        };
+        let lines = summary(&load("tutorial.yaml"), "corosync", 3, false);
+        assert!(
+            lines[0].starts_with("node1 and node2 are a pair: /drbd0 on both, mirrored by DRBD (r0), fenced by "),
+            "{lines:#?}"
+        );
+        assert!(lines[0].ends_with("with vm01."), "{lines:#?}");
+        let commands: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("  ")).collect();
+        let options = "--answers tests/examples/tutorial.yaml --state-dir /s";
+        assert_eq!(commands, [&format!("hapair status {options}"), "crm_mon -1", &format!("hapair drill {options}")]);
+        assert!(
+            lines.iter().any(|line| line.starts_with("The answers are in tests/examples/tutorial.yaml:")),
+            "{lines:#?}"
+        );
+        // Heartbeat 2 has no drill, a second install nothing to do, a single step no pair to tell of.
+        assert!(!summary(&load("ubuntu-7.10.yaml"), "heartbeat", 3, false).iter().any(|line| line.contains("drill")));
+        assert_eq!(summary(&load("tutorial.yaml"), "corosync", 0, false).len(), 1);
+        assert!(summary(&load("tutorial.yaml"), "corosync", 3, true).is_empty());
+    }
 }
