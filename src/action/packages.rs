@@ -189,7 +189,7 @@ impl Act for Packages {
     fn settle(&self) -> Option<Settle> {
         let names = self.list();
         (!names.is_empty()).then(|| Settle {
-            what: "the packages are installed".to_owned(),
+            what: "the installation of the packages".to_owned(),
             // A slow mirror, or an emulated machine: the progress is shown meanwhile.
             limit: Duration::from_secs(2 * 3600),
             every: Duration::from_secs(3),
@@ -232,7 +232,13 @@ fn progress(lines: &[&str]) -> Progress {
             let percent = parts.next().and_then(|text| text.parse::<f64>().ok()).unwrap_or_default().clamp(0.0, 100.0);
             let words = parts.next().unwrap_or_default();
             if kind == "dlstatus" {
-                (Some(percent * DOWNLOAD / 100.0), lower(words.split(" (").next().unwrap_or_default()))
+                let mut detail = lower(words.split(" (").next().unwrap_or_default());
+                let since = number("fetching=").zip(number("now=")).map(|(since, now)| now.saturating_sub(since));
+                let need = lines.iter().rev().find_map(|line| line.strip_prefix("Need to get ")).and_then(size);
+                if let Some(rate) = need.zip(since).and_then(|(need, since)| rate(need * percent / 100.0, since)) {
+                    detail = format!("{detail}, {rate}");
+                }
+                (Some(percent * DOWNLOAD / 100.0), detail)
             } else {
                 let detail = if package.is_empty() || package == "dpkg-exec" {
                     lower(words)
@@ -245,6 +251,25 @@ fn progress(lines: &[&str]) -> Progress {
         _ => (None, "starting".to_owned()),
     };
     Progress { percent, eta_seconds: percent.and_then(|percent| eta(elapsed, percent)), detail }
+}
+
+/// Bytes, from apt's `45.2 MB/46.0 MB of archives.` or `1,052 kB of archives.`: what is still to be had comes first.
+fn size(text: &str) -> Option<f64> {
+    let (number, unit) = text.split(" of archives").next()?.split('/').next()?.split_once(' ')?;
+    let factor = match unit {
+        "B" => 1.0,
+        "kB" => 1e3,
+        "MB" => 1e6,
+        "GB" => 1e9,
+        _ => return None,
+    };
+    number.replace(',', "").parse::<f64>().ok().map(|number| number * factor)
+}
+
+/// What passes each second, as DRBD's own is told.
+#[allow(clippy::cast_precision_loss)]
+fn rate(bytes: f64, seconds: u64) -> Option<String> {
+    (bytes > 0.0 && seconds >= 2).then(|| format!("{:.1} MB/s", bytes / seconds as f64 / 1e6))
 }
 
 /// Nothing can be told from the first moments.
@@ -317,6 +342,13 @@ mod tests {
         let of = |last: &str| progress(&["began=100", "now=130", last, "Reading package lists..."]);
         let download = of("dlstatus:10:50.0000:Retrieving file 10 of 61 (12s remaining)");
         assert_eq!((download.percent, download.detail.as_str()), (Some(15.0), "retrieving file 10 of 61"));
+        let fetching = |need: &str| {
+            let status = "dlstatus:10:50.0000:Retrieving file 10 of 61 (12s remaining)";
+            progress(&["now=130", "began=100", "fetching=120", need, status, "Get:10 http://x bookworm/main"]).detail
+        };
+        assert_eq!(fetching("Need to get 45.2 MB/46.0 MB of archives."), "retrieving file 10 of 61, 2.3 MB/s");
+        assert_eq!(fetching("Need to get 4,052 kB of archives."), "retrieving file 10 of 61, 0.2 MB/s");
+        assert_eq!(fetching("Need to get nothing"), "retrieving file 10 of 61");
         assert_eq!(of("stage:reading the package lists").detail, "reading the package lists");
         assert_eq!(of("pmstatus:dpkg-exec:0.0000:Running dpkg").percent, Some(30.0));
         let waiting = progress(&[

@@ -102,7 +102,7 @@ impl Act for Reboot {
 
     fn settle(&self) -> Option<Settle> {
         Some(Settle {
-            what: "the node is back, under Xen".to_owned(),
+            what: "the return of the node under Xen".to_owned(),
             limit: Duration::from_secs(15 * 60),
             every: Duration::from_secs(3),
             reboots: true,

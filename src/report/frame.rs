@@ -142,8 +142,18 @@ fn lanes(model: &Model, width: usize, style: Style) -> Vec<String> {
         let label = format!("{:indent$}{label:pad$}  ", "");
         let blank = " ".repeat(measure_text_width(&label));
         let mut below = None;
-        if let Doing::Waiting { progress: Some(progress), heard, .. } = &lane.doing {
-            let behind = model.now.saturating_sub(*heard).as_secs();
+        let standing = match &lane.doing {
+            Doing::Waiting { progress: Some(progress), heard, .. } => {
+                Some((progress.clone(), model.now.saturating_sub(*heard).as_secs()))
+            }
+            // A node that reboots tells nothing itself.
+            Doing::Waiting { progress: None, .. } | Doing::Rebooting => {
+                model.reboot(lane).map(|progress| (progress, 0))
+            }
+            _ => None,
+        };
+        if let Some((progress, behind)) = &standing {
+            let (progress, behind) = (progress, *behind);
             let so_far = so_far(progress, behind, width.saturating_sub(blank.len()));
             if let Some(over) = so_far.over {
                 text = format!("{text}: {over}");

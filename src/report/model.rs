@@ -50,11 +50,13 @@ pub(super) struct Lane {
     pub(super) label: String,
     pub(super) doing: Doing,
     pub(super) since: Duration,
+    /// Since when it reboots.
+    pub(super) reboots: Option<Duration>,
 }
 
 impl Lane {
     fn new(label: &str) -> Lane {
-        Lane { label: label.to_owned(), doing: Doing::Nothing, since: Duration::ZERO }
+        Lane { label: label.to_owned(), doing: Doing::Nothing, since: Duration::ZERO, reboots: None }
     }
 }
 
@@ -86,6 +88,8 @@ pub(super) struct Model {
     pub(super) running: Option<usize>,
     pub(super) lanes: Vec<Lane>,
     pub(super) both: Lane,
+    /// Which node has rebooted in this run, and how long that took: the other one will take about as long.
+    pub(super) rebooted: Option<(String, Duration)>,
 }
 
 impl Model {
@@ -98,6 +102,7 @@ impl Model {
             running: None,
             lanes: Vec::new(),
             both: Lane::new("both"),
+            rebooted: None,
         }
     }
 
@@ -160,7 +165,10 @@ impl Model {
                 }
             }
             Event::Command { node, command } => self.set(Some(node), Doing::Command(command.clone()), now),
-            Event::Rebooting { node, .. } => self.set(Some(node), Doing::Rebooting, now),
+            Event::Rebooting { node, .. } => {
+                self.set(Some(node), Doing::Rebooting, now);
+                self.lane(node).reboots = Some(now);
+            }
             Event::Waiting { node, what, progress, seconds, .. } => {
                 let since = now.saturating_sub(Duration::from_secs(*seconds));
                 let (what, progress) = (what.clone(), progress.clone());
@@ -263,10 +271,22 @@ impl Model {
         if mark == Mark::Waiting { Vec::new() } else { vec![Said::Step(index)] }
     }
 
+    /// How far a node's reboot has come, measured by the other node's; `None` where nothing is known or it takes longer.
+    pub(super) fn reboot(&self, lane: &Lane) -> Option<Progress> {
+        let since = self.now.saturating_sub(lane.reboots?);
+        let (node, took) = self.rebooted.as_ref().filter(|(node, _)| *node != lane.label)?;
+        let left = took.checked_sub(since).filter(|left| !left.is_zero())?;
+        Some(Progress {
+            percent: Some(since.as_secs_f64() / took.as_secs_f64() * 100.0),
+            eta_seconds: Some(left.as_secs()),
+            detail: format!("{node} took {}", words::duration(took.as_secs_f64())),
+        })
+    }
+
     /// Nobody does anything.
     fn rest(&mut self) {
         for lane in self.lanes.iter_mut().chain([&mut self.both]) {
-            lane.doing = Doing::Nothing;
+            (lane.doing, lane.reboots) = (Doing::Nothing, None);
         }
     }
 
@@ -285,8 +305,11 @@ impl Model {
     fn done(&mut self, node: Option<&str>, title: &str) {
         let now = self.now;
         let done = Doing::Done(title.to_owned());
-        if node.is_some() {
+        if let Some(name) = node {
             self.set(node, done, now);
+            if let Some(since) = self.lane(name).reboots.take() {
+                self.rebooted = Some((name.to_owned(), now.saturating_sub(since)));
+            }
             return;
         }
         self.both.doing = Doing::Nothing;

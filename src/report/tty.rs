@@ -348,6 +348,28 @@ mod tests {
     }
 
     #[test]
+    fn a_window_that_is_resized_shows_the_picture_once() {
+        let some = |size: u16| std::num::NonZeroU16::new(size).unwrap();
+        let (kept, size) = (Kept::default(), Arc::new(Mutex::new((24, 80))));
+        let asked = Arc::clone(&size);
+        let mut tty = Tty::new(Box::new(kept.clone()), Box::new(move || *asked.lock().unwrap()), PLAIN);
+        for event in &events()[..2] {
+            tty.event(event).unwrap();
+        }
+        let mut terminal = vt100::Parser::new(some(24), some(80), 100);
+        for (rows, columns) in [(24, 80), (12, 40), (40, 120), (5, 40), (24, 80)] {
+            terminal.screen_mut().set_size(some(rows), some(columns));
+            *size.lock().unwrap() = (rows, columns);
+            thread::sleep(TICK * 5);
+            terminal.process(&std::mem::take(&mut *kept.0.lock().unwrap()));
+            let text = terminal.screen().contents();
+            assert_eq!(text.matches("so far").count(), 1, "{rows}x{columns}:\n{text}");
+            assert_eq!(text.matches("node2  checking").count(), 1, "{rows}x{columns}:\n{text}");
+            assert!(text.lines().all(|line| measure_text_width(line) < columns.into()), "{rows}x{columns}:\n{text}");
+        }
+    }
+
+    #[test]
     fn who_else_writes_is_not_drawn_over() {
         let kept = Kept::default();
         let mut tty = Tty::new(Box::new(kept.clone()), Box::new(|| (24, 80)), PLAIN);

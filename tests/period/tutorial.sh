@@ -146,7 +146,7 @@ on both sh -c 'n=$(awk '\''/^title/ { n++ } /^kernel.*\/xen/ { print n - 1; exit
 
 # the first node: reboot into Xen
 on 1 shutdown -r now
-# wait: the node is back, under Xen
+# wait: the return of the node under Xen
 wait_for 1 900 'grep -q control_d /proc/xen/capabilities'
 
 # the first node: let xend listen for VMs of the other node
@@ -156,7 +156,7 @@ wait_for 1 60 'grep -q '\'' [0-9A-F]*:1F42 [0-9A-F]*:0000 0A '\'' /proc/net/tcp'
 
 # the second node: reboot into Xen
 on 2 shutdown -r now
-# wait: the node is back, under Xen
+# wait: the return of the node under Xen
 wait_for 2 900 'grep -q control_d /proc/xen/capabilities'
 
 # the second node: let xend listen for VMs of the other node

@@ -13,6 +13,11 @@ rc=
 if [ -z "$rc" ] && session_alive; then
     echo run=alive
     read -r began <"$d.began" && echo "began=$began"
+    # How much apt gets, and since when: what passes each second.
+    if [ -r "$d.fetching" ]; then
+        read -r fetching <"$d.fetching" && echo "fetching=$fetching"
+        grep '^Need to get ' "$d.log" | tail -n 1
+    fi
     # The log comes last: its last line may have no end.
     tail -q -n 1 "$d.progress" "$d.log" 2>/dev/null
     exit 0

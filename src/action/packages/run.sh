@@ -92,6 +92,10 @@ mv -f "$d.pid.new" "$d.pid"
 stage() {
     echo "stage:$1" >>"$d.progress"
 }
+fetching() {
+    date +%s >"$d.fetching"
+    stage "fetching packages"
+}
 sources() {
     if [ -n "$mirror" ]; then
         "$@" -o Dir::Etc::SourceList=/run/hapair/sources.list -o Dir::Etc::SourceParts=- -o APT::Get::List-Cleanup=0
@@ -168,13 +172,13 @@ fi
 if [ -n "$mirror" ] || ! get --no-remove --no-install-recommends -s install "$@" >/dev/null 2>&1; then
     [ -n "$updated" ] || update
 fi
-stage "fetching packages"
+fetching
 install install "$@"
 code=$?
 # The lists are older than the packages on the mirror: they name versions that are gone.
 if [ "$code" != 0 ] && [ -z "$updated" ] && grep -q -e 'Failed to fetch' -e 'Unable to fetch' "$d.err"; then
     update
-    stage "fetching packages"
+    fetching
     install install "$@"
     code=$?
 fi

@@ -22,7 +22,7 @@ while session_alive; do
     waited=$((waited + 5))
 done
 cat >"$d.sh"
-rm -f "$d.pid" "$d.rc" "$d.df"
+rm -f "$d.pid" "$d.rc" "$d.df" "$d.fetching"
 : >"$d.progress"
 : >"$d.log"
 : >"$d.err"

@@ -203,6 +203,31 @@ fn what_both_do_stands_at_the_node_that_has_nothing_else() {
 }
 
 #[test]
+fn a_reboot_is_measured_by_that_of_the_other_node() {
+    let mut run = third(80, PLAIN);
+    let rebooting = |node: &str| Event::Rebooting { node: node.to_owned(), boot_id: "b".to_owned() };
+    let back = "the node back under Xen";
+    run.at(150, &rebooting("node1"));
+    run.at(152, &waiting(Some("node1"), back, None, 2));
+    // Nothing is known of the first one: no bar is made up.
+    assert!(!run.frame(160, 24).contains('%'), "{}", run.frame(160, 24));
+    let done = Event::ActionDone {
+        step: "step-3".to_owned(),
+        action: "1-reboot".to_owned(),
+        node: Some("node1".to_owned()),
+        title: "reboot".to_owned(),
+        seconds: 120.0,
+    };
+    run.at(270, &done);
+    run.at(271, &rebooting("node2"));
+    run.at(273, &waiting(Some("node2"), back, None, 2));
+    let seen = run.frame(301, 24);
+    assert!(seen.contains("░   25 %  1 min 30 s left") && seen.contains("node1 took 2 min 0 s"), "{seen}");
+    // Longer than the other one: the bar had been wrong.
+    assert!(!run.frame(400, 24).contains('%'), "{}", run.frame(400, 24));
+}
+
+#[test]
 fn colour_only_where_it_is_wanted() {
     let risky = |style| {
         let mut run = third(80, style);
