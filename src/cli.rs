@@ -205,8 +205,6 @@ pub enum Command {
         confirm: Option<String>,
     },
     /// Take back what can be taken back, in reverse order; says what stays, and asks before it begins
-    // Not shown before a rehearsal has proved it on real machines.
-    #[command(hide = true)]
     Undo {
         /// The answers file
         #[command(flatten)]
