@@ -30,7 +30,7 @@ use crate::answers::load::Secrets;
 use crate::answers::{Answers, Create, LabHypervisor, Reach, load};
 use crate::cancel::Cancel;
 use crate::cli::{Engine, PlanFormat, RehearseArgs};
-use crate::command::{install, plan, print, say};
+use crate::command::{install, plan, print, say, step, undo};
 use crate::exit;
 use crate::node::{At, Cmd, Pair};
 use crate::plan::Plan;
@@ -56,7 +56,7 @@ pub fn run(args: &RehearseArgs, places: Places) -> Result<u8> {
         None => mapping::tutorial(),
     };
     if let Some(ground) = std::env::var_os(matrix::CHILD) {
-        return only_install(args, answers, places, Path::new(&ground));
+        return alone(args, answers, places, Path::new(&ground));
     }
     let engine = engine(args);
     if engine == Engine::Uml && !uml::inside() {
@@ -74,9 +74,10 @@ pub fn run(args: &RehearseArgs, places: Places) -> Result<u8> {
     result
 }
 
-/// The install on machines that run already, as a process that may be killed; see [`matrix`].
-fn only_install(args: &RehearseArgs, answers: Answers, places: Places, ground: &Path) -> Result<u8> {
+/// The install or the undo on machines that run already, as a process that may be killed; see [`matrix`].
+fn alone(args: &RehearseArgs, answers: Answers, places: Places, ground: &Path) -> Result<u8> {
     let found = matrix::Ground::read(ground)?;
+    let work = found.work;
     let xen = engine(args) == Engine::Qemu;
     let ground =
         Ground { device: found.device, xen, hypervisor: LabHypervisor::default(), bmcs: found.bmcs.map(Into::into) };
@@ -88,6 +89,9 @@ fn only_install(args: &RehearseArgs, answers: Answers, places: Places, ground: &
     let mut setup = Setup::of(answers, places)?;
     setup.rehearsal = true;
     let cancel = Cancel::listen()?;
+    if work == matrix::Work::Undo {
+        return undo::run(&setup, &undone::options(args, &setup, &cancel)).map(|outcome| outcome.code);
+    }
     let run = install::Run {
         command: "install".to_owned(),
         steps: None,
@@ -143,6 +147,9 @@ fn wish(args: &RehearseArgs, engine: Engine, answers: &Answers, places: &Places,
     };
     let (mapped, _) = mapping::onto(answers.clone(), &ground);
     let setup = Setup::of(mapped, places.clone())?;
+    for id in &args.harm_in {
+        step::known(&setup.catalog, id)?;
+    }
     let (platform, found) = setup.offline()?;
     let offered = packages(&setup.plan(&platform, &found, &crate::secrets::Secrets::placeholders())?);
     Ok(Wish {
@@ -292,7 +299,8 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
         until_up(lab, &pair, cancel)?;
     }
     if let Some(harm) = args.harm {
-        matrix::install(&mut proof::Stage { lab: &mut *lab, setup, pair: &pair, cancel }, harm)?;
+        let stage = &mut proof::Stage { lab: &mut *lab, setup, pair: &pair, cancel };
+        matrix::run(stage, harm, &args.harm_in, matrix::Work::Install)?;
         for at in At::BOTH {
             pair.at(at).transport.reset();
         }
