@@ -9,6 +9,7 @@ pub mod lab;
 pub mod mapping;
 pub mod matrix;
 pub mod mixed_up;
+pub mod process_lists;
 pub mod proof;
 pub mod qemu;
 pub mod repository;
@@ -36,8 +37,10 @@ use crate::node::{At, Cmd, Pair};
 use crate::plan::Plan;
 use crate::setup::{Places, Setup};
 use crate::state;
+use crate::step::Catalog;
 use lab::{Lab, Machine, Wish};
 use mapping::Ground;
+use process_lists::ProcessLists;
 use times::Times;
 use wait::{Interrupted, Wait};
 
@@ -51,6 +54,12 @@ const SCRATCH: &str = "HAPAIR_SCRATCH";
 /// # Errors
 /// When the machines can't be had, or a proof fails.
 pub fn run(args: &RehearseArgs, places: Places) -> Result<u8> {
+    if !args.harm_in.is_empty() {
+        let catalog = Catalog::load(places.steps_dir.as_deref())?;
+        for id in &args.harm_in {
+            step::known(&catalog, id)?;
+        }
+    }
     let answers = match &args.answers {
         Some(path) => load::file(path, Secrets::Leave)?.answers,
         None => mapping::tutorial(),
@@ -147,9 +156,6 @@ fn wish(args: &RehearseArgs, engine: Engine, answers: &Answers, places: &Places,
     };
     let (mapped, _) = mapping::onto(answers.clone(), &ground);
     let setup = Setup::of(mapped, places.clone())?;
-    for id in &args.harm_in {
-        step::known(&setup.catalog, id)?;
-    }
     let (platform, found) = setup.offline()?;
     let offered = packages(&setup.plan(&platform, &found, &crate::secrets::Secrets::placeholders())?);
     Ok(Wish {
@@ -298,6 +304,8 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
         }
         until_up(lab, &pair, cancel)?;
     }
+    // On emulated machines looks take the time that the cluster's own watches need.
+    let lists = if lab.engine() == "uml" { Some(ProcessLists::watch(setup, &lab.bmcs())?) } else { None };
     if let Some(harm) = args.harm {
         let stage = &mut proof::Stage { lab: &mut *lab, setup, pair: &pair, cancel };
         matrix::run(stage, harm, &args.harm_in, matrix::Work::Install)?;
@@ -310,6 +318,7 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
             return Ok(first.code);
         }
     }
+    lists.map_or(Ok(()), ProcessLists::proved)?;
     times.steps(setup)?;
     if let Some(only) = &args.drill {
         let began = Instant::now();

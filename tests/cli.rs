@@ -83,6 +83,17 @@ fn wrong_usage_is_exit_2_and_the_help_names_what_there_is() {
 }
 
 #[test]
+fn a_rehearsal_does_harm_only_in_steps_that_there_are() {
+    let rig = Rig::new();
+    let (code, _, err) = rig.hapair(&["rehearse", "--harm", "power", "--harm-in", "mkfs,mkfss"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("there is no step mkfss") && err.contains("mkfs,"), "{err}");
+    let (code, _, err) = rig.hapair(&["rehearse", "--harm-in", "mkfs"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("--harm <HARM>"), "{err}");
+}
+
+#[test]
 fn a_proof_is_left_out_only_for_the_cluster_that_is_named() {
     let rig = Rig::new();
     let file = rig.write("answers.yaml", &nobody("{ method: ssh, accept_unsafe: ssh }"));

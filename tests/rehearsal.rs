@@ -8,8 +8,9 @@ use std::sync::Mutex;
 static MACHINES: Mutex<()> = Mutex::new(());
 
 /// What has to be seen in the output, in this order.
-const PROOFS: [&str; 12] = [
+const PROOFS: [&str; 13] = [
     "hapair check, on the fresh machines:",
+    "proof: no secret was seen in a list of processes",
     "proof: both nodes are Primary and UpToDate",
     "proof: /drbd0 is mounted on both, and what one writes the other reads",
     "proof: the cluster is online, with quorum and with fencing",
@@ -36,9 +37,9 @@ fn two_fresh_machines_become_a_pair_though_the_installer_is_killed() {
 #[ignore = "minutes more; `make matrix` runs it"]
 fn killed_in_each_step_it_goes_on_and_it_can_be_taken_back() {
     let mut proofs = vec![PROOFS[0], "proof: the installer killed in each step, between intent and result"];
-    proofs.extend(&PROOFS[1..7]);
+    proofs.extend(&PROOFS[1..8]);
     proofs.extend(["proof: undo killed in each step, between intent and result", "proof: undo took back"]);
-    proofs.extend(&PROOFS[7..]);
+    proofs.extend(&PROOFS[8..]);
     rehearse(&["--preinstalled", "--harm", "kill-steps", "--undo"], &proofs);
 }
 
