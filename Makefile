@@ -1,7 +1,8 @@
 # make rehearse      the main job, for real, on two throw-away machines (minutes)
 # make rehearse-xen  the same under real Xen in QEMU (minutes with KVM, an hour emulated)
 # make test          all tests, the uml rehearsal included (under 30 minutes from a cold clone)
-# make matrix        the installer killed in every action and the power of each machine cut in every step (an hour or more)
+# make matrix        the installer killed in every action, and the power of each machine cut in every step (hours)
+# make matrix-xen    the power of each QEMU machine cut in the steps that need Xen (hours emulated)
 # make figures       what needs no machine: damaged journals, generated answers, silent links, canary secrets, kills (minutes)
 # make guards        what a device may hold x destructive actions x consent, on real devices in one machine: the table
 # make deny          licences and bans of the dependencies
@@ -10,7 +11,7 @@ CARGO ?= cargo
 # Another emulator for rehearse-xen: make rehearse-xen QEMU=/path/to/qemu-system-x86_64
 QEMU ?=
 
-.PHONY: rehearse rehearse-xen matrix figures guards test check docs deny
+.PHONY: rehearse rehearse-xen matrix matrix-xen figures guards test check docs deny
 
 rehearse:
 	tests/tools rehearse
@@ -32,6 +33,10 @@ matrix: figures
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm kill-actions
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm power
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --swap-bmcs
+
+matrix-xen:
+	QEMU="$(QEMU)" tests/tools rehearse-xen
+	$(CARGO) run --quiet -- rehearse --engine qemu --harm power --harm-in xen-boot,vms $(if $(QEMU),--qemu $(QEMU))
 
 guards:
 	tests/tools test

@@ -205,8 +205,6 @@ pub enum Command {
         confirm: Option<String>,
     },
     /// Take back what can be taken back, in reverse order; says what stays, and asks before it begins
-    // Not shown before a rehearsal has proved it on real machines.
-    #[command(hide = true)]
     Undo {
         /// The answers file
         #[command(flatten)]
@@ -270,6 +268,9 @@ pub struct RehearseArgs {
     /// Do harm during the install and resume it each time
     #[arg(long, value_enum, hide = true)]
     pub harm: Option<Harm>,
+    /// That harm only in these steps
+    #[arg(long, hide = true, requires = "harm", value_name = "ID", num_args = 1.., value_delimiter = ',')]
+    pub harm_in: Vec<String>,
     /// First install with each node's BMC given to the other: the proof of the fencing must find that
     #[arg(long, hide = true)]
     pub swap_bmcs: bool,

@@ -9,6 +9,7 @@ pub mod lab;
 pub mod mapping;
 pub mod matrix;
 pub mod mixed_up;
+pub mod process_lists;
 pub mod proof;
 pub mod qemu;
 pub mod repository;
@@ -30,14 +31,16 @@ use crate::answers::load::Secrets;
 use crate::answers::{Answers, Create, LabHypervisor, Reach, load};
 use crate::cancel::Cancel;
 use crate::cli::{Engine, PlanFormat, RehearseArgs};
-use crate::command::{install, plan, print, say};
+use crate::command::{install, plan, print, say, step, undo};
 use crate::exit;
 use crate::node::{At, Cmd, Pair};
 use crate::plan::Plan;
 use crate::setup::{Places, Setup};
 use crate::state;
+use crate::step::Catalog;
 use lab::{Lab, Machine, Wish};
 use mapping::Ground;
+use process_lists::ProcessLists;
 use times::Times;
 use wait::{Interrupted, Wait};
 
@@ -51,12 +54,18 @@ const SCRATCH: &str = "HAPAIR_SCRATCH";
 /// # Errors
 /// When the machines can't be had, or a proof fails.
 pub fn run(args: &RehearseArgs, places: Places) -> Result<u8> {
+    if !args.harm_in.is_empty() {
+        let catalog = Catalog::load(places.steps_dir.as_deref())?;
+        for id in &args.harm_in {
+            step::known(&catalog, id)?;
+        }
+    }
     let answers = match &args.answers {
         Some(path) => load::file(path, Secrets::Leave)?.answers,
         None => mapping::tutorial(),
     };
     if let Some(ground) = std::env::var_os(matrix::CHILD) {
-        return only_install(args, answers, places, Path::new(&ground));
+        return alone(args, answers, places, Path::new(&ground));
     }
     let engine = engine(args);
     if engine == Engine::Uml && !uml::inside() {
@@ -74,9 +83,10 @@ pub fn run(args: &RehearseArgs, places: Places) -> Result<u8> {
     result
 }
 
-/// The install on machines that run already, as a process that may be killed; see [`matrix`].
-fn only_install(args: &RehearseArgs, answers: Answers, places: Places, ground: &Path) -> Result<u8> {
+/// The install or the undo on machines that run already, as a process that may be killed; see [`matrix`].
+fn alone(args: &RehearseArgs, answers: Answers, places: Places, ground: &Path) -> Result<u8> {
     let found = matrix::Ground::read(ground)?;
+    let work = found.work;
     let xen = engine(args) == Engine::Qemu;
     let ground =
         Ground { device: found.device, xen, hypervisor: LabHypervisor::default(), bmcs: found.bmcs.map(Into::into) };
@@ -88,6 +98,9 @@ fn only_install(args: &RehearseArgs, answers: Answers, places: Places, ground: &
     let mut setup = Setup::of(answers, places)?;
     setup.rehearsal = true;
     let cancel = Cancel::listen()?;
+    if work == matrix::Work::Undo {
+        return undo::run(&setup, &undone::options(args, &setup, &cancel)).map(|outcome| outcome.code);
+    }
     let run = install::Run {
         command: "install".to_owned(),
         steps: None,
@@ -291,8 +304,11 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
         }
         until_up(lab, &pair, cancel)?;
     }
+    // On emulated machines looks take the time that the cluster's own watches need.
+    let lists = if lab.engine() == "uml" { Some(ProcessLists::watch(setup, &lab.bmcs())?) } else { None };
     if let Some(harm) = args.harm {
-        matrix::install(&mut proof::Stage { lab: &mut *lab, setup, pair: &pair, cancel }, harm)?;
+        let stage = &mut proof::Stage { lab: &mut *lab, setup, pair: &pair, cancel };
+        matrix::run(stage, harm, &args.harm_in, matrix::Work::Install)?;
         for at in At::BOTH {
             pair.at(at).transport.reset();
         }
@@ -302,6 +318,7 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
             return Ok(first.code);
         }
     }
+    lists.map_or(Ok(()), ProcessLists::proved)?;
     times.steps(setup)?;
     if let Some(only) = &args.drill {
         let began = Instant::now();

@@ -45,6 +45,8 @@ pub struct Undo {
 /// Takes back the steps from the last one to `until` (which is taken back too), or all.
 pub fn of(plan: &Plan, until: Option<&str>, names: &[String; 2], known: &Known) -> Undo {
     let first = until.and_then(|id| plan.steps.iter().position(|step| step.step.id == id)).unwrap_or(0);
+    let stays = |step: &PlannedStep| step.actions.iter().any(|action| matches!(action.any(), Some(Action::Ring(_))));
+    let cluster_stays = plan.steps[..first].iter().any(stays);
     let mut steps = Vec::new();
     let mut left: Vec<String> = Vec::new();
     // What several steps see to (a connected DRBD) belongs to the first of them.
@@ -53,7 +55,7 @@ pub fn of(plan: &Plan, until: Option<&str>, names: &[String; 2], known: &Known) 
         let mut back: Vec<(bool, Vec<[Option<Command>; 2]>)> = Vec::new();
         for action in &step.actions {
             let mut own = Vec::new();
-            for commands in commands(step, action, names, known) {
+            for commands in commands(step, action, names, known, cluster_stays) {
                 if !seen.contains(&commands) {
                     seen.push(commands.clone());
                     own.push(commands);
@@ -96,7 +98,7 @@ pub fn of(plan: &Plan, until: Option<&str>, names: &[String; 2], known: &Known) 
 /// The step under its own id, as something that is taken back.
 fn named(step: &Step) -> Step {
     Step {
-        title: format!("Take back: {}{}", step.title[..1].to_lowercase(), &step.title[1..]),
+        title: format!("Take back: {}", begun_small(&step.title)),
         warnings: Vec::new(),
         needs: Vec::new(),
         on: Target::Both,
@@ -106,18 +108,25 @@ fn named(step: &Step) -> Step {
     }
 }
 
+/// Within a sentence.
+fn begun_small(title: &str) -> String {
+    let mut rest = title.chars();
+    rest.next().map(|first| first.to_lowercase().chain(rest).collect()).unwrap_or_default()
+}
+
 /// What takes an action back: for each command its instance on each node; only the first for one that is about both.
 fn commands(
     step: &PlannedStep,
     action: &PlannedAction,
     names: &[String; 2],
     known: &Known,
+    cluster_stays: bool,
 ) -> Vec<[Option<Command>; 2]> {
     let [first, second] = At::BOTH.map(|at| {
         let Some(instance) = action.of(at) else { return Vec::new() };
         let node = (!action.is_pair()).then(|| names[at.index()].clone());
         let begun = known.begun.contains(&(step.step.id.clone(), instance.title(), node));
-        instance.undo(at, &Undoing { begun, known })
+        instance.undo(at, &Undoing { begun, cluster_stays, known })
     });
     first
         .into_iter()
@@ -134,6 +143,8 @@ fn commands(
 pub struct Undoing<'a> {
     /// A run of this state folder began it: what it brings about was not so before.
     pub begun: bool,
+    /// The cluster itself is not taken back: what was made in it has to be taken out of it.
+    pub cluster_stays: bool,
     /// The rest.
     pub known: &'a Known,
 }

@@ -77,9 +77,20 @@ fn wrong_usage_is_exit_2_and_the_help_names_what_there_is() {
     let (_, out, _) = Rig::new().hapair(&["--help"]);
     assert!(out.contains("ask  ") || out.contains("ask "), "{out}");
     assert!(out.contains("  drill "), "{out}");
-    assert!(!out.contains("undo"), "undo is not there yet: {out}");
+    assert!(out.contains("  undo "), "{out}");
     assert_eq!(Rig::new().hapair(&["install"]).0, 2);
     assert_eq!(Rig::new().hapair(&["no-such-command"]).0, 2);
+}
+
+#[test]
+fn a_rehearsal_does_harm_only_in_steps_that_there_are() {
+    let rig = Rig::new();
+    let (code, _, err) = rig.hapair(&["rehearse", "--harm", "power", "--harm-in", "mkfs,mkfss"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("there is no step mkfss") && err.contains("mkfs,"), "{err}");
+    let (code, _, err) = rig.hapair(&["rehearse", "--harm-in", "mkfs"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("--harm <HARM>"), "{err}");
 }
 
 #[test]

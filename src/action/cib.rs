@@ -121,10 +121,15 @@ impl Act for Cib {
         State::Drift(if self.is_secret() { change } else { change.diff(found.diff) })
     }
 
-    fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<Command> {
-        const NONE: &str = r#"shift
-live=$(cibadmin -Q 2>/dev/null) || exit 0
-while [ "$#" -ge 2 ]; do
+    fn undo(&self, _at: At, undoing: &Undoing<'_>) -> Vec<Command> {
+        // A cluster that does not run holds nothing that runs; its state is removed as a whole behind this.
+        const GOES: &str = "exit 0";
+        const STAYS: &str = r"{
+    command -v cibadmin >/dev/null && [ -s /var/lib/pacemaker/cib/cib.xml ] || exit 0
+    echo 'the cluster does not run on this node: what its CIB holds can not be told' >&2
+    exit 112
+}";
+        const NONE: &str = r#"while [ "$#" -ge 2 ]; do
     ! printf '%s\n' "$live" | grep -qF " id=\"$2\"" || exit 1
     shift 2
 done
@@ -139,10 +144,12 @@ exit 0"#;
         let mut args = vec!["600".to_owned()];
         args.extend(objects.into_iter().rev().flat_map(|(tag, id)| [tag, id]));
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let unseen = if undoing.cluster_stays { STAYS } else { GOES };
+        let none = format!("shift\nlive=$(cibadmin -Q -o configuration 2>/dev/null) || {unseen}\n{NONE}");
         let back = undo::script(
             format!("take {} out of the CIB; what runs of it is stopped", self.title),
             include_str!("../undo/cib.sh"),
-            NONE,
+            &none,
             &args,
         );
         vec![Command { timeout: "1500".to_owned(), scope: Where::Pair, ..back }]

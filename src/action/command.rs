@@ -9,6 +9,9 @@ use super::{Act, Change, Order, Refusal, RefusalKind, Scope, Seen, Settle, State
 use crate::node::{At, Cmd, quote};
 use crate::undo::Undoing;
 
+/// Exit code of a look that can't see what it looks for; it says on stderr why. What is not seen is not taken for absent.
+pub const UNSEEN: i32 = 112;
+
 /// Where a command runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -109,6 +112,7 @@ impl Act for Command {
             0 => State::Satisfied,
             // The look itself is not possible: its program comes with an earlier step.
             126 | 127 => State::Unknown(format!("{} is not installed yet", self.unless[0])),
+            UNSEEN => State::Unknown(output.errors().trim().to_owned()),
             _ => State::Drift(Change::new(self.title())),
         }
     }

@@ -233,6 +233,8 @@ impl Act for SshTrust {
 
     fn undo(&self, at: At, undoing: &Undoing<'_>) -> Vec<Command> {
         const KEY: &str = r#"set -eu
+# Every line holds nothing.
+[ -n "$2" ] || exit 1
 file=$1/authorized_keys
 cp -p "$file" "$file.hapair-new"
 grep -vF -e "$2" "$file" >"$file.hapair-new" || [ "$?" = 1 ]

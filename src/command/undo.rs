@@ -22,7 +22,7 @@ use crate::plan::{Plan, PlannedAction};
 use crate::record::{self, Claim, Install};
 use crate::report;
 use crate::secrets::Secrets;
-use crate::setup::{Setup, unanswered};
+use crate::setup::{Setup, refused, unanswered};
 use crate::state;
 use crate::undo::{self, Known, Undo, changed_since};
 
@@ -52,14 +52,17 @@ pub fn run(setup: &Setup, options: &Options<'_>) -> Result<Outcome> {
     let _lock = Lock::take(&setup.state, "undo")?;
     let (journal, lines) = Journal::open(&setup.state, &setup.answers.cluster)?;
     let pair = setup.connect(true)?;
-    let survey = setup.survey(&pair)?;
+    let mut survey = setup.survey(&pair)?;
     // The nodes of another pair are refused, and those of this one are taken for this run, as for an install.
     let (install, _) = Install::settle(&setup.state, &setup.answers, &survey.records)?;
     let tell = |text: String| {
         super::say(&text);
         Ok(())
     };
-    record::over(&pair, &setup.answers.storage.resource, &survey.records, options.cancel, &tell)?;
+    if record::over(&pair, &setup.answers.storage.resource, &survey.records, options.cancel, &tell)? {
+        // What the nodes were before it ended is not what they are.
+        survey = setup.survey(&pair)?;
+    }
     let secrets = Secrets::existing(&setup.state)?.unwrap_or_else(Secrets::placeholders);
     let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
     let names = [setup.answers.nodes[0].name.clone(), setup.answers.nodes[1].name.clone()];
@@ -69,10 +72,17 @@ pub fn run(setup: &Setup, options: &Options<'_>) -> Result<Outcome> {
     if !todo.is_empty() && !consent(setup, options)? {
         return Ok(Outcome { code: exit::USAGE, changed: 0 });
     }
+    let nothing = todo.is_empty();
     let sinks = Mutex::new(Sinks { journal, reporter: report::choose_here(options.format) });
     let emit = |event: &Event| sinks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).event(event);
     emit(&started(setup, &undo.plan))?;
     let began = Instant::now();
+    if nothing {
+        // Nobody has consented to what may be there a moment later.
+        let seconds = began.elapsed().as_secs_f64();
+        emit(&Event::RunDone { changed: 0, seconds, summary: vec!["There was nothing to take back.".to_owned()] })?;
+        return Ok(Outcome { code: exit::DONE, changed: 0 });
+    }
     let claim = Claim::new(&pair, &setup.answers, &install, &lock::who("undo"));
     let take = || claim.take();
     let mut engine = Engine::new(&pair, &sinks, options.cancel, options.resume.clone());
@@ -137,15 +147,32 @@ pub fn prepared(
 }
 
 /// What would be taken back: step, node and title.
-fn todo(pair: &Pair, plan: &Plan) -> Result<Vec<(String, String)>> {
+///
+/// # Errors
+/// A [`Failure`]: a node can't be asked (5), or it can't be seen there whether something is to be taken back (4).
+pub fn todo(pair: &Pair, plan: &Plan) -> Result<Vec<(String, String)>, Failure> {
     let actions: Vec<&PlannedAction> = plan.steps.iter().flat_map(|step| &step.actions).collect();
     let looked = look(pair, &actions).map_err(unanswered(pair))?;
     let mut todo: Vec<(String, String)> = Vec::new();
     let mut index = 0;
     for step in &plan.steps {
         for action in &step.actions {
-            let nodes: Vec<&str> = looked
-                .states(index, action, &Memory::default())
+            let states = looked.states(index, action, &Memory::default());
+            for (at, state) in &states {
+                let why = match state {
+                    State::Unknown(why) => why,
+                    State::Refused(refusal) => &refusal.what,
+                    State::Satisfied | State::Drift(_) => continue,
+                };
+                let title = action.any().map(|action| action.title()).unwrap_or_default();
+                return Err(refused(
+                    Some(&pair.at(*at).name),
+                    format!("step {}: {title}: {why}; nothing was changed", step.step.id),
+                    "mend that (a cluster that is down: systemctl start corosync pacemaker) and run the same command again; \
+                     without --until all is taken back, also from a cluster that is down",
+                ));
+            }
+            let nodes: Vec<&str> = states
                 .into_iter()
                 .filter(|(_, state)| *state != State::Satisfied)
                 .map(|(at, _)| pair.at(at).name.as_str())

@@ -2,29 +2,31 @@
 //! every step; the same command is run again until the pair is whole. For `make matrix`; see CONTRIBUTING.md.
 //!
 //! The installer is a process of its own here: only a real SIGKILL leaves nothing behind but the state folder and the nodes.
+//! A place counts as hit when, at the moment of the harm, an action there was announced and had no result yet.
 
 // The lab's own programs run on this host and never on a node, so there is no transport for them to go through.
 #![allow(clippy::disallowed_methods)]
 
+mod ground;
+mod watch;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
 
-use super::lab::{Lab, Machine};
+pub use self::ground::{Ground, Work};
+use self::watch::{Announced, Watch};
+use super::lab::Machine;
 use super::proof::Stage;
 use super::until_up;
 use super::wait::{Interrupted, Wait};
-use crate::answers::{Bmc, Reach, Secret};
 use crate::cli::Harm;
 use crate::command::{print, say};
 use crate::exit;
 use crate::node::At;
-use crate::setup::Setup;
 
 /// Names the file that tells an installer's own process which machines it works on.
 pub const CHILD: &str = "HAPAIR_REHEARSAL_INSTALL";
@@ -39,223 +41,208 @@ const DARK: Duration = Duration::from_secs(180);
 /// How often in a row a machine may be away when a run begins: the harm before, or the fencing, has it boot again.
 const AWAY: usize = 3;
 
-/// What the installer's own process has to know.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Ground {
-    /// Host and port of each machine's SSH.
-    pub logins: [(String, u16); 2],
-    /// Private key.
-    pub key: PathBuf,
-    /// State of all clusters.
-    pub state_dir: PathBuf,
-    /// Path of the backing device.
-    pub device: String,
-    /// The machines' BMCs.
-    pub bmcs: [Access; 2],
+/// Milliseconds from the intent to a kill: at once and later, but before the result. On these machines an order takes longer.
+const KILL_AFTER: [u64; 4] = [0, 5, 20, 50];
+
+/// Milliseconds from the intent to a cut of the power. The first one in a place is at once: what it interrupts has to be done
+/// again, and so there is something to interrupt for the other machine's.
+const CUT_AFTER: [u64; 3] = [0, 40, 150];
+
+/// Where harm is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Target {
+    key: String,
+    /// `None`: the installer itself.
+    machine: Option<Machine>,
 }
 
-/// A BMC with its password as it is: this file lives as long as the rehearsal, among its other secrets.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Access {
-    address: String,
-    user: String,
-    password: String,
+/// Where there is something to harm, and where it was done.
+struct Tally<'a> {
+    harm: Harm,
+    /// Only in these steps; in all if empty.
+    steps: &'a [String],
+    names: [&'a str; 2],
+    places: BTreeSet<String>,
+    hit: BTreeSet<String>,
 }
 
-impl From<Bmc> for Access {
-    fn from(bmc: Bmc) -> Self {
-        Self { address: bmc.address, user: bmc.user, password: bmc.password.reveal().to_owned() }
-    }
-}
-
-impl From<Access> for Bmc {
-    fn from(access: Access) -> Self {
-        Self { address: access.address, user: access.user, password: Secret::new(access.password) }
-    }
-}
-
-impl Ground {
-    /// Those of a rehearsal, written beside its state.
-    fn write(setup: &Setup, lab: &dyn Lab) -> Result<PathBuf> {
-        let [first, second] = &setup.answers.nodes;
-        let login = |reach: &Reach| match reach {
-            Reach::Ssh { host, port, .. } => Ok((host.clone(), *port)),
-            Reach::Local => bail!("a rehearsal's machines are reached by SSH"),
-        };
-        let ground = Self {
-            logins: [login(&first.ssh)?, login(&second.ssh)?],
-            key: setup.places.identity.clone().context("the machines' key")?,
-            state_dir: setup.places.state_dir.clone().context("the rehearsal's state folder")?,
-            device: lab.data_device(),
-            bmcs: lab.bmcs().map(Into::into),
-        };
-        let path = ground.state_dir.join("ground.json");
-        std::fs::write(&path, serde_json::to_vec(&ground)?).with_context(|| format!("writing {}", path.display()))?;
-        Ok(path)
-    }
-
-    /// As it was written.
-    ///
-    /// # Errors
-    /// When it can't be read.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        serde_json::from_slice(&text).with_context(|| path.display().to_string())
-    }
-}
-
-/// An action that was announced.
-#[derive(Debug, Clone)]
-struct Announced {
-    step: String,
-    action: String,
-    node: Option<String>,
-}
-
-/// Reads what is new in a journal.
-struct Watch {
-    path: PathBuf,
-    offset: u64,
-}
-
-impl Watch {
-    fn announced(&mut self) -> Result<Vec<Announced>> {
-        let mut text = Vec::new();
-        match std::fs::File::open(&self.path) {
-            Ok(mut file) => {
-                file.seek(SeekFrom::Start(self.offset))?;
-                file.read_to_end(&mut text)?;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error).context("watching the journal"),
+impl Tally<'_> {
+    /// Under which names an announced action is a place for harm: none in a step that is not asked for.
+    fn targets(&self, announced: &Announced) -> Vec<Target> {
+        if !self.steps.is_empty() && !self.steps.contains(&announced.step) {
+            return Vec::new();
         }
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        self.offset += whole as u64;
-        let lines = text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let word = |value: &serde_json::Value, key: &str| value.get(key)?.as_str().map(str::to_owned);
-        Ok(lines
-            .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
-            .filter(|value| word(value, "event").as_deref() == Some("action-starting"))
-            .filter_map(|value| {
-                let (step, action) = (word(&value, "step")?, word(&value, "action")?);
-                Some(Announced { step, action, node: word(&value, "node") })
-            })
-            .collect())
+        let place = announced.place();
+        match self.harm {
+            Harm::KillSteps => vec![Target { key: place, machine: None }],
+            Harm::KillActions => {
+                let on = announced.node.as_deref().unwrap_or("both");
+                vec![Target { key: format!("{} {} {on}", announced.step, announced.action), machine: None }]
+            }
+            Harm::Power => {
+                let target = |machine: Machine| {
+                    let name = self.names[machine.index()];
+                    Target { key: format!("{place} {name}"), machine: Some(machine) }
+                };
+                let mut machines = Machine::BOTH;
+                // First the one at work (what is about both is done on the first): its work is lost, and comes again.
+                if announced.node.as_deref() == Some(self.names[1]) {
+                    machines.reverse();
+                }
+                machines.map(target).to_vec()
+            }
+        }
+    }
+
+    fn learn(&mut self, announced: &[Announced]) {
+        for announced in announced {
+            let keys: Vec<String> = self.targets(announced).into_iter().map(|target| target.key).collect();
+            self.places.extend(keys);
+        }
+    }
+
+    /// The next harm, of what is open now; and whether it is the first there.
+    fn next(&self, open: &[Announced]) -> Option<(Announced, Target, bool)> {
+        open.iter().find_map(|announced| {
+            let targets = self.targets(announced);
+            let fresh = targets.iter().all(|target| !self.hit.contains(&target.key));
+            let target = targets.into_iter().find(|target| !self.hit.contains(&target.key))?;
+            Some((announced.clone(), target, fresh))
+        })
+    }
+
+    /// Harm was done: everything that was open then was hit. Gives whether anything was.
+    fn done(&mut self, open: &[Announced], machine: Option<Machine>) -> bool {
+        let keys: Vec<String> = open
+            .iter()
+            .flat_map(|announced| self.targets(announced))
+            .filter(|target| target.machine == machine)
+            .map(|target| target.key)
+            .collect();
+        let any = !keys.is_empty();
+        self.hit.extend(keys);
+        any
     }
 }
 
-/// Installs with harm done on the way, until a run comes to its end; prints the table.
+/// Does the work with harm done on the way, until a run comes to its end; prints the table. `steps` restricts the harm. Gives
+/// how many results the journal holds of it.
 ///
 /// # Errors
-/// When a run ends in another way than by the harm that was done to it.
-pub fn install(stage: &mut Stage<'_>, harm: Harm) -> Result<()> {
-    let ground = Ground::write(stage.setup, stage.lab)?;
-    let mut watch = Watch { path: stage.setup.state.join("journal.jsonl"), offset: 0 };
-    let mut done: BTreeSet<String> = BTreeSet::new();
+/// When a run ends in another way than by the harm that was done to it, or when there was a place that was never hit.
+pub fn run(stage: &mut Stage<'_>, harm: Harm, steps: &[String], work: Work) -> Result<usize> {
+    let ground = Ground::write(stage.setup, stage.lab, work)?;
+    let mut watch = Watch::new(stage.setup.state.join("journal.jsonl"));
+    let [first, second] = &stage.setup.answers.nodes;
+    let names = [first.name.as_str(), second.name.as_str()];
+    let mut tally = Tally { harm, steps, names, places: BTreeSet::new(), hit: BTreeSet::new() };
     let mut table = String::new();
     let mut count = 0;
     let mut away = 0;
-    loop {
+    'runs: loop {
+        watch.begin()?;
         let began = Instant::now();
         let child = child(&ground)?;
-        let mut hit = None;
-        let ended = loop {
-            if let Some(output) = child.try_wait().context("the installer's process")? {
-                break Some(output.status.code().unwrap_or(-1));
-            }
-            if stage.cancel.requested() || began.elapsed() > LIMIT {
-                child.kill().context("ending the installer")?;
-                bail!(Interrupted);
-            }
-            let fresh = watch.announced()?;
-            if let Some((announced, what)) = fresh.into_iter().find_map(|announced| {
-                let what = target(harm, &announced, stage.setup, &done)?;
-                Some((announced, what))
-            }) {
-                hit = Some((announced, what));
-                break None;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        let Some((announced, (key, machine))) = hit else {
+        loop {
+            let ended = child.try_wait().context("the installer's process")?.map(|output| output.status.code());
+            tally.learn(&watch.look()?);
             match ended {
-                Some(0) => break,
-                Some(code) if code == i32::from(exit::UNREACHABLE) && count > 0 && away < AWAY => {
+                Some(Some(0)) => break 'runs,
+                Some(Some(code)) if code == i32::from(exit::UNREACHABLE) && count > 0 && away < AWAY => {
                     away += 1;
                     again(stage)?;
                     let line = format!("a machine was booting: exit {code}");
                     say(&format!("{line}; once more"));
                     table.push_str(&format!("  {line}, run again\n"));
-                    continue;
+                    continue 'runs;
                 }
-                code => bail!("the installer ended with {code:?} although no harm was done to this run"),
+                Some(code) => {
+                    let code = code.map_or_else(|| "by a signal".to_owned(), |code| format!("with {code}"));
+                    let why = watch.failure.as_deref().unwrap_or("it did not say why");
+                    bail!("the installer ended {code} although no harm was done to this run: {why}\n{table}");
+                }
+                None if stage.cancel.requested() || began.elapsed() > LIMIT => {
+                    child.kill().context("ending the installer")?;
+                    bail!(Interrupted);
+                }
+                None => {}
             }
-        };
-        // At once, and later: before, within and behind what the action does.
-        let delay = [0, 40, 150, 600][count % 4];
-        std::thread::sleep(Duration::from_millis(delay));
-        count += 1;
-        away = 0;
-        done.insert(key);
-        let on = announced.node.clone().unwrap_or_else(|| "both".to_owned());
-        let at = format!("{:14} {:22} {on:8} +{delay:3} ms", announced.step, announced.action);
-        let line = match machine {
-            None => {
+            let Some((announced, target, fresh)) = tally.next(&watch.open) else {
+                std::thread::sleep(Duration::from_millis(5));
+                continue;
+            };
+            let delay = match target.machine {
+                None => KILL_AFTER[count % KILL_AFTER.len()],
+                Some(_) if fresh => 0,
+                Some(_) => CUT_AFTER[count % CUT_AFTER.len()],
+            };
+            std::thread::sleep(Duration::from_millis(delay));
+            count += 1;
+            away = 0;
+            let on = announced.node.as_deref().unwrap_or("both");
+            let at = format!("{:14} {:22} {on:8} +{delay:3} ms", announced.step, announced.action);
+            let late = |hit: bool| if hit { "" } else { " (behind its result)" };
+            let Some(machine) = target.machine else {
                 child.kill().context("killing the installer")?;
-                format!("{at}  installer killed")
+                tally.learn(&watch.look()?);
+                let hit = tally.done(&watch.open, None);
+                let line = format!("{at}  installer killed{}", late(hit));
+                say(&format!("{line}; once more"));
+                table.push_str(&format!("  {line}, resumed\n"));
+                continue 'runs;
+            };
+            stage.lab.power_off(machine)?;
+            tally.learn(&watch.look()?);
+            let hit = tally.done(&watch.open, Some(machine));
+            let code = wait(&child, stage, DARK)?;
+            let mut line = format!("{at}  power of {} cut{}", names[machine.index()], late(hit));
+            // The other one too, where its peer lost power between switching it off and on: as a person would.
+            for machine in Machine::BOTH {
+                if !stage.lab.is_on(machine) {
+                    stage.lab.power_on(machine)?;
+                }
             }
-            Some(machine) => {
-                let name = stage.setup.answers.nodes[machine.index()].name.clone();
-                stage.lab.power_off(machine)?;
-                let code = match wait(&child, stage, DARK)? {
-                    Some(code) => code,
-                    None => {
-                        stage.lab.power_on(machine)?;
-                        match wait(&child, stage, LIMIT)? {
-                            Some(code) => code,
-                            None => {
-                                child.kill().context("ending the installer")?;
-                                bail!("the installer still runs {} s after a power cut", LIMIT.as_secs());
-                            }
-                        }
-                    }
-                };
-                stage.lab.power_on(machine)?;
-                again(stage)?;
-                format!("{at}  power of {name} cut, exit {code}")
+            again(stage)?;
+            match code {
+                // Done, a failed step, or a node that does not answer: nothing else may come of it.
+                Some(code) if [exit::DONE, exit::STEP_FAILED, exit::UNREACHABLE].map(i32::from).contains(&code) => {
+                    line.push_str(&format!(", exit {code}"));
+                    say(&format!("{line}; once more"));
+                    table.push_str(&format!("  {line}, resumed\n"));
+                    continue 'runs;
+                }
+                Some(code) => bail!("{line}: exit {code}: {}\n{table}", watch.failure.as_deref().unwrap_or_default()),
+                None => {
+                    say(&format!("{line}; the run waited for it"));
+                    table.push_str(&format!("  {line}, the run waited for it and went on\n"));
+                }
             }
-        };
-        say(&format!("{line}; once more"));
-        table.push_str(&format!("  {line}, resumed\n"));
+        }
     }
-    let what = match harm {
-        Harm::KillSteps => "the installer killed in each step, between intent and result",
-        Harm::KillActions => "the installer killed in each action, between intent and result",
-        Harm::Power => "each machine's power cut in each step",
-    };
-    print(&format!("proof: {what}: {count} times, each resumed by the same command to the same end\n{table}"))
+    told(&tally, work, count, &table)?;
+    Ok(watch.results)
 }
 
-/// Whether this is a moment for harm: under which name, and to which machine (none: the installer itself).
-fn target(
-    harm: Harm,
-    announced: &Announced,
-    setup: &Setup,
-    done: &BTreeSet<String>,
-) -> Option<(String, Option<Machine>)> {
-    let node = announced.node.as_deref().unwrap_or_default();
-    let fresh = |key: String, machine| (!done.contains(&key)).then_some((key, machine));
-    match harm {
-        Harm::KillSteps => fresh(announced.step.clone(), None),
-        Harm::KillActions => fresh(format!("{} {} {node}", announced.step, announced.action), None),
-        Harm::Power => Machine::BOTH.into_iter().find_map(|machine| {
-            let name = &setup.answers.nodes[machine.index()].name;
-            if !node.is_empty() && node != name {
-                return None;
-            }
-            fresh(format!("{} {name}", announced.step), Some(machine))
-        }),
+/// Prints the table, and sees that no place was left out.
+fn told(tally: &Tally<'_>, work: Work, count: usize, table: &str) -> Result<()> {
+    let what = match (work, tally.harm) {
+        (Work::Undo, _) => "undo killed in each step, between intent and result",
+        (_, Harm::KillSteps) => "the installer killed in each step, between intent and result",
+        (_, Harm::KillActions) => "the installer killed in each action, between intent and result",
+        (_, Harm::Power) => "each machine's power cut in each step",
+    };
+    let missed: Vec<&str> = tally.places.difference(&tally.hit).map(String::as_str).collect();
+    let of = tally.places.len();
+    if of == 0 {
+        bail!("{what}: 0 of 0 places; nothing was changed in the steps asked for: {}", tally.steps.join(", "));
     }
+    if !missed.is_empty() {
+        bail!("{what}: {} of {of} places; never hit: {}\n{table}", of - missed.len(), missed.join(", "));
+    }
+    let only = if tally.steps.is_empty() { String::new() } else { format!(" (asked for: {})", tally.steps.join(", ")) };
+    print(&format!(
+        "proof: {what}: {count} times, each resumed by the same command to the same end\n{table}  {of} of {of} places{only}\n"
+    ))
 }
 
 /// Waits until both machines answer again.
@@ -295,4 +282,57 @@ fn child(ground: &Path) -> Result<duct::Handle> {
         .unchecked()
         .start()
         .context("starting the installer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn announced(step: &str, action: &str, node: Option<&str>) -> Announced {
+        Announced { step: step.to_owned(), action: action.to_owned(), node: node.map(str::to_owned) }
+    }
+
+    fn tally(harm: Harm, steps: &[String]) -> Tally<'_> {
+        Tally { harm, steps, names: ["node1", "node2"], places: BTreeSet::new(), hit: BTreeSet::new() }
+    }
+
+    #[test]
+    fn each_machine_is_cut_whoever_is_at_work() {
+        let mut tally = tally(Harm::Power, &[]);
+        let open = [announced("mount", "1-mount", Some("node2"))];
+        tally.learn(&open);
+        assert_eq!(tally.places.len(), 2);
+        let (_, target, first) = tally.next(&open).unwrap();
+        assert_eq!((target.machine, first), (Some(Machine::Second), true));
+        assert!(tally.done(&open, target.machine));
+        let (_, target, first) = tally.next(&open).unwrap();
+        assert_eq!((target.key.as_str(), first), ("mount node1", false));
+        // What had its result already when the power was gone was not interrupted: the place stays open.
+        assert!(!tally.done(&[], target.machine));
+        assert!(tally.next(&open).is_some());
+        tally.done(&open, target.machine);
+        assert_eq!(tally.next(&open), None);
+    }
+
+    #[test]
+    fn the_fencing_shot_is_a_place_of_its_own_and_other_steps_are_left_alone() {
+        let steps = ["boot".to_owned()];
+        let mut tally = tally(Harm::KillSteps, &steps);
+        let open = [announced("vms", "1-cib", None), announced("boot", "14-fencing-shot", None)];
+        tally.learn(&open);
+        tally.learn(&[announced("boot", "5-file", Some("node1"))]);
+        assert_eq!(tally.places.iter().collect::<Vec<_>>(), ["boot", "boot (fencing shot)"]);
+        assert!(tally.done(&open, None));
+        assert!(told(&tally, Work::Install, 1, "").unwrap_err().to_string().contains("1 of 2 places; never hit: boot"));
+    }
+
+    #[test]
+    fn two_actions_at_once_are_both_hit_by_one_kill() {
+        let mut tally = tally(Harm::KillActions, &[]);
+        let open = ["node1", "node2"].map(|node| announced("hosts", "1-host-names", Some(node)));
+        tally.learn(&open);
+        tally.done(&open, None);
+        assert_eq!(tally.next(&open), None);
+        assert_eq!(tally.hit.len(), 2);
+    }
 }

@@ -3,13 +3,25 @@
 use anyhow::{Context, Result, bail};
 
 use super::lab::Lab;
+use super::matrix::{self, Work};
 use super::proof;
 use crate::cancel::Cancel;
-use crate::cli::RehearseArgs;
+use crate::cli::{Harm, RehearseArgs};
 use crate::command::{install, print, undo};
 use crate::exit;
 use crate::node::{At, Cmd, Pair};
 use crate::setup::Setup;
+
+/// Everything, without a question: the machines are nobody's.
+pub fn options<'a>(args: &RehearseArgs, setup: &Setup, cancel: &'a Cancel) -> undo::Options<'a> {
+    undo::Options {
+        until: None,
+        confirm: Some(setup.answers.cluster.clone()),
+        format: args.format,
+        cancel,
+        resume: "hapair rehearse (a rehearsal always begins anew)".to_owned(),
+    }
+}
 
 /// Takes everything back, sees that the data stay, installs again and proves it again; gives the exit code.
 ///
@@ -18,17 +30,22 @@ use crate::setup::Setup;
 pub fn proved(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, pair: &Pair, cancel: &Cancel) -> Result<u8> {
     let file = format!("{}/.kept-by-undo", setup.answers.storage.mount);
     proof::ask(pair, At::First, &Cmd::write_sh("echo kept >\"$1\" && sync", [file.clone()]))?;
-    let options = undo::Options {
-        until: None,
-        confirm: Some(setup.answers.cluster.clone()),
-        format: args.format,
-        cancel,
-        resume: "hapair rehearse (a rehearsal always begins anew)".to_owned(),
+    let options = options(args, setup, cancel);
+    let count = if matches!(args.harm, Some(Harm::KillSteps | Harm::KillActions)) {
+        // In each step is enough: what its actions are on the way is seen at every event on simulated nodes.
+        let count =
+            matrix::run(&mut proof::Stage { lab: &mut *lab, setup, pair, cancel }, Harm::KillSteps, &[], Work::Undo)?;
+        for at in At::BOTH {
+            pair.at(at).transport.reset();
+        }
+        count
+    } else {
+        let back = undo::run(setup, &options)?;
+        if back.code != exit::DONE {
+            return Ok(back.code);
+        }
+        back.changed
     };
-    let back = undo::run(setup, &options)?;
-    if back.code != exit::DONE {
-        return Ok(back.code);
-    }
     let script = "! pidof corosync pacemakerd >/dev/null && ! grep -q ' ocfs2 rw' /proc/mounts && ! grep -q 'cs:Connected' /proc/drbd \
                   && [ ! -e /etc/ocfs2/cluster.conf ] && [ ! -e /etc/drbd.d/hapair.res ]";
     for at in At::BOTH {
@@ -59,8 +76,7 @@ pub fn proved(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, pair: &Pair
     }
     proof::state(&proof::Stage { lab, setup, pair, cancel })?;
     print(&format!(
-        "proof: undo took back {} things, a second one none; an install made the pair again, with its data\n",
-        back.changed
+        "proof: undo took back {count} things, a second one none; an install made the pair again, with its data\n"
     ))?;
     Ok(exit::DONE)
 }

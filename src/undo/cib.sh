@@ -3,7 +3,7 @@
 set -u
 limit=$1
 shift
-live=$(cibadmin -Q) || exit 1
+live=$(cibadmin -Q -o configuration) || exit 1
 there() {
     printf '%s\n' "$live" | grep -qF " id=\"$1\""
 }

@@ -1,6 +1,7 @@
 //! The real plan with the real actions on a simulated pair: killed at every event, taken back, single steps, secrets.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout, clippy::cast_precision_loss)]
 
+mod clock;
 mod cut;
 mod kill;
 mod local;

@@ -1,7 +1,8 @@
 //! `hapair undo` on simulated nodes: everything that hapair wrote is gone, the data stay, and an install finds them again.
 
-use hapair::command::undo::prepared;
+use hapair::command::undo::{prepared, todo};
 use hapair::engine::Ended;
+use hapair::exit;
 use hapair::journal::Journal;
 use hapair::undo::Undo;
 
@@ -20,7 +21,7 @@ fn installed() -> (Model, tempfile::TempDir) {
     (model, state)
 }
 
-fn undo(model: &Model, state: &tempfile::TempDir, until: Option<&str>) -> Undo {
+pub fn undo(model: &Model, state: &tempfile::TempDir, until: Option<&str>) -> Undo {
     let lines = Journal::read(state.path(), "xencluster").unwrap();
     prepared(&model.pair(), &model.plan, until, &names(), &lines).unwrap()
 }
@@ -106,6 +107,21 @@ fn until_a_step_leaves_the_earlier_ones() {
     assert!(world.machines.iter().all(|machine| machine.mounted && machine.primary));
     assert!(!world.cib["resources"].concat().contains("\"vm01\""));
     assert!(world.cib["resources"].concat().contains("drbd-r0-clone"));
+}
+
+#[test]
+fn a_cluster_that_is_down_is_not_taken_for_an_empty_one() {
+    let (model, state) = installed();
+    for machine in &mut model.world.lock().unwrap().machines {
+        machine.units.get_mut("pacemaker.service").unwrap().active = false;
+    }
+    let failure = todo(&model.pair(), &undo(&model, &state, Some("vms")).plan).unwrap_err();
+    assert_eq!((failure.exit, failure.node.as_deref()), (exit::PREFLIGHT, Some("node1")));
+    assert!(failure.what.contains("the VM vm01") && failure.what.contains("does not run"), "{}", failure.what);
+    assert!(failure.next.contains("systemctl start"), "{}", failure.next);
+    // Where the cluster goes with all that is in it nobody has to see that.
+    let all = undo(&model, &state, None);
+    assert!(todo(&model.pair(), &all.plan).unwrap().iter().any(|(step, _)| step == "messaging"));
 }
 
 #[test]

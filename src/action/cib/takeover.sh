@@ -6,7 +6,12 @@
 set -u
 limit=$1
 again=${2-}
-begin=$(date +%s)
+# Since the boot: the node's clock may be set meanwhile.
+now() {
+    read -r up _ </proc/uptime
+    echo "${up%.*}"
+}
+begin=$(now)
 live=$(mktemp) || exit 1
 trap 'rm -f "$live"' EXIT
 while :; do
@@ -22,7 +27,7 @@ while :; do
     else
         harm='the cluster did not answer'
     fi
-    [ $(($(date +%s) - begin)) -lt "$limit" ] || break
+    [ $(($(now) - begin)) -lt "$limit" ] || break
     sleep 2
 done
 printf '%s\n' 'The cluster would not leave alone what runs:' "$harm" >&2

@@ -7,7 +7,9 @@ echo
 [ -e "$d.pid" ] || exit 0
 printf 'wanted='
 cat "$d.wanted"
-date +now=%s
+read -r up _ </proc/uptime
+now=${up%.*}
+echo "now=$now"
 rc=
 [ ! -r "$d.rc" ] || read -r rc ended <"$d.rc"
 if [ -z "$rc" ] && session_alive; then
@@ -23,7 +25,10 @@ if [ -z "$rc" ] && session_alive; then
     exit 0
 fi
 # Killed, so it could not say when: about when it last said anything.
-[ -n "$rc" ] || ended=$(stat -c %Y "$d.log" "$d.progress" | sort -n | tail -n 1)
+if [ -z "$rc" ]; then
+    last=$(stat -c %Y "$d.log" "$d.progress" | sort -n | tail -n 1)
+    ended=$((now - $(date +%s) + ${last:-0}))
+fi
 echo "ended=$ended"
 echo "run=ended $rc"
 [ "$rc" != 0 ] || exit 0

@@ -78,7 +78,9 @@ finish() {
         sync
         rm -f "$lib/packages.unfinished"
     fi
-    echo "$rc $(date +%s)" >"$d.rc.new"
+    # /run is empty after a boot, so the time since that orders what is there; the clock may be set meanwhile.
+    read -r up _ </proc/uptime
+    echo "$rc ${up%.*}" >"$d.rc.new"
     mv -f "$d.rc.new" "$d.rc"
 }
 trap finish EXIT

@@ -27,7 +27,8 @@ rm -f "$d.pid" "$d.rc" "$d.df" "$d.fetching"
 : >"$d.log"
 : >"$d.err"
 printf '%s\n' "$wanted" >"$d.wanted"
-date +%s >"$d.began"
+read -r up _ </proc/uptime
+echo "${up%.*}" >"$d.began"
 # Its own session: neither the end of this connection nor a Ctrl-C reaches it.
 setsid sh "$d.sh" "$@" </dev/null >>"$d.log" 2>>"$d.err" 9>&- &
 tries=0

@@ -43,7 +43,7 @@ pub fn nothing(world: &World, at: At, words: &[&str]) -> Option<bool> {
             let text = machine.text("/root/.ssh/known_hosts");
             !args[1..].iter().any(|name| text.contains(name))
         }
-        script if script.contains("live=$(cibadmin -Q 2>/dev/null) || exit 0") => {
+        script if script.contains("live=$(cibadmin -Q -o configuration 2>/dev/null)") => {
             !world.running(at) || !args[1..].chunks(2).any(|object| cluster::has(world, object[1]))
         }
         // The `unless` of a step's command, turned round.

@@ -248,6 +248,9 @@ pub fn other(world: &World, at: At, cmd: &Cmd) -> Output {
     let machine = &world.machines[at.index()];
     let words: Vec<&str> = cmd.argv.iter().map(String::as_str).collect();
     let found = |path: &str| machine.files.get(path).or_else(|| shared(world, at, path));
+    if words.get(2).is_some_and(|script| script.contains("exit 112")) && !world.running(at) && !world.cib.is_empty() {
+        return fails(112, "the cluster does not run on this node");
+    }
     if let Some(nothing) = back::nothing(world, at, &words) {
         return if nothing { says("") } else { fails(1, "") };
     }
