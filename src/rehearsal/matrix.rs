@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::lab::{Lab, Machine};
+use super::lab::{Lab, Machine, Sbd};
 use super::proof::Stage;
 use super::until_up;
 use super::wait::{Interrupted, Wait};
@@ -52,6 +52,8 @@ pub struct Ground {
     pub device: String,
     /// The machines' BMCs.
     pub bmcs: [Access; 2],
+    /// Their shared disk and watchdogs.
+    pub sbd: Option<Sbd>,
 }
 
 /// A BMC with its password as it is: this file lives as long as the rehearsal, among its other secrets.
@@ -88,6 +90,7 @@ impl Ground {
             state_dir: setup.places.state_dir.clone().context("the rehearsal's state folder")?,
             device: lab.data_device(),
             bmcs: lab.bmcs().map(Into::into),
+            sbd: lab.sbd(),
         };
         let path = ground.state_dir.join("ground.json");
         std::fs::write(&path, serde_json::to_vec(&ground)?).with_context(|| format!("writing {}", path.display()))?;
