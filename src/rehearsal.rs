@@ -14,6 +14,7 @@ pub mod proof;
 pub mod qemu;
 pub mod repository;
 pub mod rootfs;
+pub mod shared_disk;
 pub mod times;
 pub mod uml;
 pub mod undone;
@@ -28,7 +29,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::action::kind::Action;
 use crate::answers::load::Secrets;
-use crate::answers::{Answers, Create, LabHypervisor, Reach, load};
+use crate::answers::{Answers, Create, FencingMethod, LabHypervisor, Reach, load};
 use crate::cancel::Cancel;
 use crate::cli::{Engine, PlanFormat, RehearseArgs};
 use crate::command::{install, plan, print, say, step, undo};
@@ -38,7 +39,7 @@ use crate::plan::Plan;
 use crate::setup::{Places, Setup};
 use crate::state;
 use crate::step::Catalog;
-use lab::{Lab, Machine, Wish};
+use lab::{Lab, Machine, Sbd, Wish};
 use mapping::Ground;
 use process_lists::ProcessLists;
 use times::Times;
@@ -88,8 +89,13 @@ fn alone(args: &RehearseArgs, answers: Answers, places: Places, ground: &Path) -
     let found = matrix::Ground::read(ground)?;
     let work = found.work;
     let xen = engine(args) == Engine::Qemu;
-    let ground =
-        Ground { device: found.device, xen, hypervisor: LabHypervisor::default(), bmcs: found.bmcs.map(Into::into) };
+    let ground = Ground {
+        device: found.device,
+        xen,
+        hypervisor: LabHypervisor::default(),
+        bmcs: found.bmcs.map(Into::into),
+        sbd: found.sbd,
+    };
     let (mut answers, _) = mapping::onto(answers, &ground);
     for (node, (host, port)) in answers.nodes.iter_mut().zip(found.logins) {
         node.ssh = Reach::Ssh { user: "root".to_owned(), host, port };
@@ -147,12 +153,15 @@ fn cache_folder() -> Result<PathBuf> {
 }
 
 fn wish(args: &RehearseArgs, engine: Engine, answers: &Answers, places: &Places, scratch: &Path) -> Result<Wish> {
+    let sbd = answers.fencing.method.uses_sbd();
     // What the machines must be able to install is what the plan installs: nothing is listed twice.
     let ground = Ground {
         device: "/dev/sda3".to_owned(),
         xen: engine == Engine::Qemu,
         hypervisor: LabHypervisor::default(),
         bmcs: mapping::placeholders(),
+        // Of which names they are makes no difference to what is installed.
+        sbd: (sbd && engine == Engine::Uml).then(|| Sbd { disk: String::new(), watchdog: String::new() }),
     };
     let (mapped, _) = mapping::onto(answers.clone(), &ground);
     let setup = Setup::of(mapped, places.clone())?;
@@ -165,6 +174,7 @@ fn wish(args: &RehearseArgs, engine: Engine, answers: &Answers, places: &Places,
         second: mapping::SECOND.map(|address| address.to_string()),
         data_mib: mapping::DATA_MIB,
         leave_free: answers.storage.create != Create::No,
+        sbd,
         preinstalled: if args.preinstalled { offered.clone() } else { Vec::new() },
         offered,
         cache: cache_folder()?,
@@ -214,8 +224,13 @@ fn rehearse(args: &RehearseArgs, engine: Engine, answers: Answers, places: Place
     } else {
         Box::new(uml::new(&wish, &tell)?)
     };
-    let ground =
-        Ground { device: lab.data_device(), xen: engine == Engine::Qemu, hypervisor: emulated, bmcs: lab.bmcs() };
+    let ground = Ground {
+        device: lab.data_device(),
+        xen: engine == Engine::Qemu,
+        hypervisor: emulated,
+        bmcs: lab.bmcs(),
+        sbd: lab.sbd(),
+    };
     let (mut answers, lines) = mapping::onto(answers, &ground);
     let mut out = format!("Rehearsal on two throw-away machines ({})\n", lab.engine());
     for line in lines {
@@ -306,6 +321,9 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
     }
     // On emulated machines looks take the time that the cluster's own watches need.
     let lists = if lab.engine() == "uml" { Some(ProcessLists::watch(setup, &lab.bmcs())?) } else { None };
+    if let FencingMethod::Sbd { devices, .. } = &setup.answers.fencing.method {
+        shared_disk::prepared(setup, &pair, &run("install (with a shared disk that is not prepared)"), devices)?;
+    }
     if let Some(harm) = args.harm {
         let stage = &mut proof::Stage { lab: &mut *lab, setup, pair: &pair, cancel };
         matrix::run(stage, harm, &args.harm_in, matrix::Work::Install)?;

@@ -37,6 +37,7 @@ fn wish(scratch: &Path) -> Wish {
         second: mapping::SECOND.map(|address| address.to_string()),
         data_mib: 16,
         leave_free: false,
+        sbd: false,
         preinstalled: vec!["heartbeat".to_owned()],
         offered: vec!["heartbeat".to_owned()],
         cache: folder(),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use crate::answers::Bmc;
 
@@ -66,6 +67,8 @@ pub struct Wish {
     pub data_mib: u64,
     /// Leave the room for the DRBD partition free instead of making it.
     pub leave_free: bool,
+    /// Give the machines what SBD needs.
+    pub sbd: bool,
     /// Packages that are in the image already (`--preinstalled`); empty for a fresh machine.
     pub preinstalled: Vec<String>,
     /// Packages that the machines must be able to install from their package source, with all they depend on.
@@ -74,6 +77,15 @@ pub struct Wish {
     pub cache: PathBuf,
     /// Where this run's disks, logs and sockets live; removed by [`Lab::gone`].
     pub scratch: PathBuf,
+}
+
+/// What SBD needs, as the machines name it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sbd {
+    /// A small disk that both machines share; nothing is on it.
+    pub disk: String,
+    /// A watchdog in each machine.
+    pub watchdog: String,
 }
 
 /// Two running machines.
@@ -113,6 +125,11 @@ pub trait Lab: Send {
 
     /// Where the machines' BMCs answer the machines, and to whom.
     fn bmcs(&self) -> [Bmc; 2];
+
+    /// The shared disk and the watchdogs; none where they were not wished, or the engine has none.
+    fn sbd(&self) -> Option<Sbd> {
+        None
+    }
 
     /// Pulls the plug of a machine's BMC, so that it answers nobody, or puts it in again. The machine itself goes on.
     ///

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::lab::Sbd;
 use crate::answers::{
     Answers, Bmc, Cib, Create, Fencing, FencingMethod, Hypervisor, HypervisorKind, Image, InitialSync, LabHypervisor,
     Layout, NodeAnswers, Packages, Reach, Secret, Start, Storage, SyncRate, Vm, VmSource,
@@ -29,6 +30,8 @@ pub struct Ground {
     pub hypervisor: LabHypervisor,
     /// Their BMCs.
     pub bmcs: [Bmc; 2],
+    /// Their shared disk and watchdogs.
+    pub sbd: Option<Sbd>,
 }
 
 /// What is rehearsed when the user has no answers yet: the tutorial's pair with two VMs.
@@ -129,7 +132,8 @@ pub fn placeholders() -> [Bmc; 2] {
     [bmc("the machine's BMC"), bmc("the machine's BMC")]
 }
 
-/// `ssh` stays what it is. All else becomes the machines' own BMCs, since they have no power strip and no third disk.
+/// `ssh` stays what it is, and so does `sbd` where the machines have what it needs. All else becomes the machines' own BMCs,
+/// since they have no power strip.
 fn fencing(fencing: &mut Fencing, ground: &Ground, change: &mut dyn FnMut(String, String, &str)) {
     let from = fencing.method.name().to_owned();
     if let FencingMethod::Ipmi { nodes } = &fencing.method {
@@ -137,8 +141,15 @@ fn fencing(fencing: &mut Fencing, ground: &Ground, change: &mut dyn FnMut(String
             change(format!("fencing, BMC of nodes[{index}]"), asked.address.clone(), &own.address);
         }
     }
-    if !matches!(fencing.method, FencingMethod::Ssh) {
-        fencing.method = FencingMethod::Ipmi { nodes: Box::new(ground.bmcs.clone()) };
+    match (&mut fencing.method, &ground.sbd) {
+        (FencingMethod::Ssh, _) => {}
+        (FencingMethod::Sbd { devices, watchdog }, Some(own)) => {
+            change("fencing.devices".to_owned(), devices.join(", "), &own.disk);
+            change("fencing.watchdog".to_owned(), watchdog.clone(), &own.watchdog);
+            *devices = vec![own.disk.clone()];
+            watchdog.clone_from(&own.watchdog);
+        }
+        (method, _) => *method = FencingMethod::Ipmi { nodes: Box::new(ground.bmcs.clone()) },
     }
     fencing.accept_unsafe_ssh = fencing.method.uses_ssh();
     change("fencing.method".to_owned(), from, fencing.method.name());
@@ -183,7 +194,7 @@ mod tests {
     use super::*;
 
     fn ground(bmcs: [Bmc; 2]) -> Ground {
-        Ground { device: "/dev/ubdb3".to_owned(), xen: false, hypervisor: LabHypervisor::default(), bmcs }
+        Ground { device: "/dev/ubdb3".to_owned(), xen: false, hypervisor: LabHypervisor::default(), bmcs, sbd: None }
     }
 
     #[test]
@@ -208,6 +219,22 @@ mod tests {
         assert_eq!(mapped.name(), "ipmi");
         assert!(lines.contains("fencing.method: sbd becomes ipmi"), "{lines}");
         assert_eq!(method(FencingMethod::Ssh).0.name(), "ssh");
+    }
+
+    #[test]
+    fn sbd_stays_sbd_where_the_machines_have_what_it_needs() {
+        let own = Sbd { disk: "/dev/ubdc".to_owned(), watchdog: "/dev/watchdog0".to_owned() };
+        let ground = Ground { sbd: Some(own), ..ground(placeholders()) };
+        let mut answers = tutorial();
+        answers.fencing.method = FencingMethod::Sbd {
+            devices: vec!["/dev/sdy".to_owned(), "/dev/sdz".to_owned()],
+            watchdog: "/dev/watchdog".to_owned(),
+        };
+        let (mapped, lines) = onto(answers, &ground);
+        let FencingMethod::Sbd { devices, watchdog } = mapped.fencing.method else { panic!("not sbd") };
+        assert_eq!((devices, watchdog.as_str()), (vec!["/dev/ubdc".to_owned()], "/dev/watchdog0"));
+        assert!(lines.contains(&"fencing.devices: /dev/sdy, /dev/sdz becomes /dev/ubdc".to_owned()), "{lines:?}");
+        assert!(!lines.iter().any(|line| line.starts_with("fencing.method")), "{lines:?}");
     }
 
     #[test]

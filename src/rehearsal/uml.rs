@@ -25,7 +25,7 @@ use self::image::{Base, Disks, path_of};
 use self::network::{Bridge, Network};
 use self::pulse::Pulse;
 use super::bmc::{self, Bmc, Chassis as _};
-use super::lab::{Lab, Link, Login, Machine, Wish};
+use super::lab::{Lab, Link, Login, Machine, Sbd, Wish};
 use super::{cache, command};
 use crate::answers;
 
@@ -41,6 +41,8 @@ pub struct Uml {
     // In this order: a BMC must not switch on what is being ended.
     bmcs: [Bmc; 2],
     machines: [Arc<Chassis>; 2],
+    /// A disk that both have, for SBD.
+    shared: Option<File>,
     /// Disks, and opened folders that the machines mount; kept open because the machines know them by our file numbers.
     _files: [(Disks, File); 2],
     _packages: File,
@@ -95,11 +97,17 @@ pub fn new(wish: &Wish, say: &dyn Fn(&str)) -> Result<Uml> {
     };
     let files = [make(Machine::First)?, make(Machine::Second)?];
     let packages = open(&packages)?;
+    let shared = if wish.sbd { Some(image::shared(&folder)?) } else { None };
     fs::write(folder.join("known_hosts"), known_hosts).context("write the machines' host keys")?;
     let machines = Machine::BOTH.map(|machine| {
         let (disks, seed) = &files[machine.index()];
         let console = folder.join(format!("console-{}.log", machine.index() + 1));
-        Arc::new(Chassis::new(kernel_arguments(machine, disks, seed, &packages), folder.clone(), console))
+        let mut arguments = kernel_arguments(machine, disks, seed, &packages);
+        if let Some(shared) = &shared {
+            // `c`: it is not locked, since the other machine has it too.
+            arguments.extend([format!("ubdcct={}", path_of(shared)), "hapair_watchdog=softdog".to_owned()]);
+        }
+        Arc::new(Chassis::new(arguments, folder.clone(), console))
     });
     let bmc = |machine: Machine| {
         let (number, chassis) = (machine.index() + 1, Arc::clone(&machines[machine.index()]));
@@ -111,6 +119,7 @@ pub fn new(wish: &Wish, say: &dyn Fn(&str)) -> Result<Uml> {
         bmcs: [bmc(Machine::First)?, bmc(Machine::Second)?],
         machines,
         scratch: wish.scratch.clone(),
+        shared,
         _files: files,
         _packages: packages,
         network,
@@ -196,6 +205,10 @@ impl Lab for Uml {
 
     fn bmcs(&self) -> [answers::Bmc; 2] {
         self.bmcs.each_ref().map(|bmc| bmc.access().clone())
+    }
+
+    fn sbd(&self) -> Option<Sbd> {
+        self.shared.as_ref().map(|_| Sbd { disk: "/dev/ubdc".to_owned(), watchdog: "/dev/watchdog0".to_owned() })
     }
 
     fn set_bmc(&mut self, machine: Machine, up: bool) -> Result<()> {

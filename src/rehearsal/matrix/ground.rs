@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::answers::{Bmc, Reach, Secret};
-use crate::rehearsal::lab::Lab;
+use crate::rehearsal::lab::{Lab, Sbd};
 use crate::setup::Setup;
 
 /// What that process does.
@@ -31,6 +31,8 @@ pub struct Ground {
     pub device: String,
     /// The machines' BMCs.
     pub bmcs: [Access; 2],
+    /// Their shared disk and watchdogs.
+    pub sbd: Option<Sbd>,
     /// What is done with them.
     pub work: Work,
 }
@@ -69,6 +71,7 @@ impl Ground {
             state_dir: setup.places.state_dir.clone().context("the rehearsal's state folder")?,
             device: lab.data_device(),
             bmcs: lab.bmcs().map(Into::into),
+            sbd: lab.sbd(),
             work,
         };
         let path = ground.state_dir.join("ground.json");

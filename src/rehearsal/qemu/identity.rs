@@ -129,6 +129,7 @@ mod tests {
             second: ["10.78.0.1".into(), "10.78.0.2".into()],
             data_mib: 512,
             leave_free: false,
+            sbd: false,
             preinstalled: Vec::new(),
             offered: Vec::new(),
             cache: PathBuf::new(),

@@ -22,6 +22,9 @@ const ROOT_SIZE: &str = "4G";
 /// Size of the two partitions in front of the one for DRBD, which is the third as in the tutorial.
 const SMALL_MIB: u64 = 64;
 
+/// Size of the disk that both machines share.
+const SHARED_MIB: u64 = 8;
+
 const SCRIPT: &str = include_str!("image.sh");
 const INIT: &str = include_str!("init.sh");
 
@@ -123,6 +126,14 @@ impl Disks {
     pub(super) fn data(&self) -> String {
         path_of(&self.data)
     }
+}
+
+/// A disk for both machines, without a name as the others: SBD takes a sector of it per node and a header (sbd(8)).
+pub(super) fn shared(memory: &Path) -> Result<File> {
+    let disk =
+        tempfile::tempfile_in(memory).with_context(|| format!("create a shared disk in {}", memory.display()))?;
+    disk.set_len(SHARED_MIB << 20).context("set the size of the shared disk")?;
+    Ok(disk)
 }
 
 /// A path by which other processes of ours can open an open file or folder. Whatever its real name contains, this has

@@ -158,6 +158,7 @@ mod tests {
             second: second.map(Into::into),
             data_mib: 256,
             leave_free: false,
+            sbd: false,
             preinstalled: Vec::new(),
             offered: Vec::new(),
             cache: "/nowhere".into(),
