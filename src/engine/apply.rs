@@ -13,7 +13,7 @@ use crate::plan::{PlannedAction, PlannedStep};
 /// How many lines of a failed command's stderr a person gets to see.
 const TAIL: usize = 12;
 /// Pause between two looks at a node that is slow.
-const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
 impl Engine<'_> {
     /// Brings one action about; gives 1 if it changed something.
