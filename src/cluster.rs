@@ -285,6 +285,9 @@ impl ClusterView {
             if !self.resources.iter().any(|resource| resource.top() == id || resource.id == *id) {
                 missing.push(format!("{id} is not in the CIB"));
             }
+            if self.is_told_to_stop(id) {
+                missing.push(format!("{id} is told to stop"));
+            }
         }
         for top in tops {
             let members: Vec<&ResourceView> = self.resources.iter().filter(|resource| resource.top() == top).collect();
@@ -341,6 +344,12 @@ impl ClusterView {
             .filter(|resource| resource.blocked && !resource.is_to_stop())
             .map(|resource| format!("{} is blocked; {}", resource.id, how_to_clean(&resource.id)))
             .collect();
+        hopeless.extend(wanted.iter().filter(|id| self.is_told_to_stop(id)).map(|id| {
+            format!(
+                "{id} is told to stop (target-role), by a person or by an undo that was not finished; to let it run: \
+                 crm_resource --resource {id} --meta --delete-parameter target-role"
+            )
+        }));
         let missing = self.missing_resources(wanted);
         for failure in &self.failures {
             // A failed monitor is followed by a recovery, and a start of a VM that failed here is tried on the other node;
@@ -365,6 +374,11 @@ impl ClusterView {
         }
         hopeless.dedup();
         hopeless
+    }
+
+    /// Whether this clone, on which others stand, is to be stopped. A VM that is, is its user's business.
+    fn is_told_to_stop(&self, clone: &str) -> bool {
+        self.resources.iter().any(|resource| resource.clone.as_deref() == Some(clone) && resource.is_to_stop())
     }
 
     fn runs_on(&self, id: &str, node: &str) -> bool {

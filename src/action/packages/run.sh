@@ -95,7 +95,8 @@ stage() {
     echo "stage:$1" >>"$d.progress"
 }
 fetching() {
-    date +%s >"$d.fetching"
+    read -r up _ </proc/uptime
+    echo "${up%.*}" >"$d.fetching"
     stage "fetching packages"
 }
 sources() {
