@@ -378,12 +378,20 @@ impl FencingMethod {
 
     /// Whether a watchdog and a shared disk take part.
     pub fn uses_sbd(&self) -> bool {
-        matches!(self, FencingMethod::Sbd { .. })
+        match self {
+            FencingMethod::Sbd { .. } => true,
+            FencingMethod::Levels { methods } => methods.iter().any(FencingMethod::uses_sbd),
+            _ => false,
+        }
     }
 
-    /// Whether it is the tutorial's `external/ssh`.
+    /// Whether it is, or falls back to, the tutorial's `external/ssh`.
     pub fn uses_ssh(&self) -> bool {
-        matches!(self, FencingMethod::Ssh)
+        match self {
+            FencingMethod::Ssh => true,
+            FencingMethod::Levels { methods } => methods.iter().any(FencingMethod::uses_ssh),
+            _ => false,
+        }
     }
 }
 

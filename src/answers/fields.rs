@@ -233,7 +233,7 @@ pub static FIELDS: &[Field] = &[
         "fencing.levels",
         Kind::Sections,
         When("`method: levels`"),
-        "The methods in the order in which they are tried, `ipmi` or `agent` each, with the keys of `fencing` itself. Behind the last one a person confirms: `stonith_admin --confirm NODE`.",
+        "The methods in the order in which they are tried; each item has the keys of `fencing` itself.",
     ),
     field("cib", Kind::Section, Optional, "Cluster properties that are a matter of taste."),
     text(

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::fields::{self, Field, Form, Kind, Need, Shape};
-use super::load::form;
 
 /// The JSON Schema (2020-12) of the answers file, for editors.
 ///
@@ -110,10 +109,7 @@ fn property(field: &Field) -> Value {
         Kind::Section => object(field.path),
         // A level has the keys of fencing itself.
         Kind::Sections if field.path == "fencing.levels" => {
-            let method = json!({ "enum": form::LEVELS });
-            json!({ "type": "array", "minItems": 1, "items": {
-                "allOf": [{ "$ref": "#/properties/fencing" }, { "properties": { "method": method } }]
-            } })
+            json!({ "type": "array", "minItems": 1, "items": { "$ref": "#/properties/fencing" } })
         }
         Kind::Sections => {
             json!({ "type": "array", "items": object(&format!("{}[]", field.path)) })

@@ -49,16 +49,10 @@ impl Reader<'_> {
     ) -> Option<FencingMethod> {
         let method = self.read(section, "method", |text| {
             value::choice(text, METHODS)?;
-            let why = match text {
-                "levels" => "levels do not nest; list all the methods in one",
-                "sbd" => "SBD is no level: its daemon resets a node by itself, whatever else is tried; take `method: sbd` alone",
-                "ssh" => {
-                    "SSH is no level: what a BMC can't switch off mostly has no SSH either. Behind the last level a person \
-                     confirms: `stonith_admin --confirm NODE`"
-                }
-                _ => return Ok(text.to_owned()),
-            };
-            if top { Ok(text.to_owned()) } else { Err(why.to_owned()) }
+            if text == "levels" && !top {
+                return Err("levels do not nest; list all the methods in one".to_owned());
+            }
+            Ok(text.to_owned())
         });
         let method = method.as_ref().map(|got| got.value.as_str());
         self.keys(section, names, method, top);

@@ -47,8 +47,6 @@ pub(crate) const SYNCS: &[&str] = &["full", "skip"];
 pub(crate) const STARTS: &[&str] = &["cluster", "script"];
 pub(crate) const KINDS: &[&str] = &["xen", "kvm"];
 pub(crate) const METHODS: &[&str] = &["ipmi", "sbd", "agent", "levels", "ssh"];
-/// Those of them that can be a level.
-pub(crate) const LEVELS: &[&str] = &["ipmi", "agent"];
 pub(crate) const UNSAFE: &[&str] = &["ssh", "softdog"];
 
 forms! {
