@@ -275,15 +275,6 @@ pub trait Transport: Send + Sync {
     fn reset(&self) {}
 }
 
-/// A machine to which there is no way: each command gives why.
-pub struct NoWay(pub Lost);
-
-impl Transport for NoWay {
-    fn exec(&self, _: &Cmd) -> Result<Output, Lost> {
-        Err(self.0.clone())
-    }
-}
-
 /// A machine that may only be looked at.
 pub struct ReadOnly<T>(pub T);
 

@@ -15,7 +15,7 @@ use crate::exit::{self, WrongUsage};
 use crate::facts::{self, Facts};
 use crate::node::local::Local;
 use crate::node::ssh::{self, Ssh, Target};
-use crate::node::{At, Lost, NoWay, Node, Output, Pair, ReadOnly, Transport, host_key, quote};
+use crate::node::{At, Lost, Node, Output, Pair, ReadOnly, Transport, host_key, quote};
 use crate::plan::Plan;
 use crate::platform::{self, Platform};
 use crate::record::{self, NodeRecord};
@@ -174,27 +174,11 @@ impl Setup {
     /// # Errors
     /// A [`Failure`] with exit code 5 when a host key is not the known one.
     pub fn connect(&self, may_write: bool) -> Result<Pair> {
-        let [first, second] = At::BOTH.map(|at| {
-            let node = &self.answers.nodes[at.index()];
-            self.node(node, may_write)?.map_err(|lost| anyhow::Error::from(unreachable(&node.name, &lost)))
-        });
+        let [first, second] = At::BOTH.map(|at| self.node(&self.answers.nodes[at.index()], may_write));
         Ok(Pair([first?, second?]))
     }
 
-    /// Connections that only read, also where one of the nodes is gone or has another host key: asked, it gives why.
-    ///
-    /// # Errors
-    /// When the state folder can't be written.
-    pub fn connect_to_what_is_there(&self) -> Result<Pair> {
-        let [first, second] = At::BOTH.map(|at| {
-            let node = &self.answers.nodes[at.index()];
-            let gone = |lost| Node { name: node.name.clone(), transport: Arc::new(NoWay(lost)) };
-            Ok::<_, anyhow::Error>(self.node(node, false)?.unwrap_or_else(gone))
-        });
-        Ok(Pair([first?, second?]))
-    }
-
-    fn node(&self, node: &NodeAnswers, may_write: bool) -> Result<Result<Node, Lost>> {
+    fn node(&self, node: &NodeAnswers, may_write: bool) -> Result<Node> {
         let transport: Arc<dyn Transport> = match &node.ssh {
             Reach::Local => guarded(Local::new().sudo(!rustix::process::geteuid().is_root()), may_write),
             Reach::Ssh { user, host, port } => {
@@ -211,13 +195,11 @@ impl Setup {
                     connect_timeout: Duration::from_secs(if self.rehearsal { 45 } else { 15 }),
                     sudo: user != "root",
                 };
-                if let Err(lost) = host_key::settle(&target, node.host_key.as_deref()) {
-                    return Ok(Err(lost));
-                }
+                host_key::settle(&target, node.host_key.as_deref()).map_err(|lost| unreachable(&node.name, &lost))?;
                 guarded(Ssh::new(target), may_write)
             }
         };
-        Ok(Ok(Node { name: node.name.clone(), transport }))
+        Ok(Node { name: node.name.clone(), transport })
     }
 
     /// Surveys both nodes, one round trip each, both at once.

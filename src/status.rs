@@ -85,7 +85,6 @@ impl Standing {
         let losses = [0, 1].map(|lost| loss::of(answers, &nodes, view.as_ref(), &vms, lost));
         let mut troubles = trouble::all(answers, &nodes, view.as_ref(), &vms);
         troubles.extend(unproved);
-        troubles.extend((0..2).filter_map(|lost| loss::memory_short(answers, &nodes, &vms, lost)));
         Self { nodes, view, vms, fencing, losses, troubles }
     }
 

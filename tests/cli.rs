@@ -228,14 +228,3 @@ fn a_drill_is_refused_before_anything_is_asked_where_it_can_not_be_measured() {
     assert_eq!(code, 2, "{err}");
     assert!(err.contains("no file can be written there"), "{err}");
 }
-
-#[test]
-fn status_shows_its_screen_also_where_a_host_key_is_not_known() {
-    let rig = Rig::new();
-    let file = rig.write("answers.yaml", &nobody("{ method: ssh, accept_unsafe: ssh }"));
-    let (code, out, err) = rig.hapair(&["status", "--answers", &file]);
-    assert_eq!(code, 5, "{err}");
-    for name in ["a", "b"] {
-        assert!(out.contains(&format!("{name} can't be asked")), "{out}\n{err}");
-    }
-}

@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::node::NodeStatus;
-use super::trouble::Trouble;
 use super::vm::VmStatus;
 use crate::answers::{Answers, FencingMethod, Layout};
 use crate::cluster::ClusterView;
@@ -38,36 +37,6 @@ pub fn of(
         obstacles: obstacles(answers, &nodes[1 - lost], view, &here, (gone, left)),
         lost_already: nodes[lost].is_err() && view.is_some_and(|view| view.node(gone).is_none_or(|node| !node.online)),
     }
-}
-
-/// The VMs of node number `lost` find no room on the other one. With both nodes up that is trouble before anything happens: a
-/// pair whose load doesn't fit on one node (N+1) is not redundant.
-pub(super) fn memory_short(
-    answers: &Answers,
-    nodes: &[Result<NodeStatus, String>; 2],
-    vms: &[VmStatus],
-    lost: usize,
-) -> Option<Trouble> {
-    let [Ok(_), Ok(_)] = nodes else { return None };
-    let gone = &answers.nodes[lost].name;
-    let here: Vec<&VmStatus> = vms.iter().filter(|vm| vm.node.as_ref() == Some(gone)).collect();
-    let left = &answers.nodes[1 - lost].name;
-    let what = short(nodes[1 - lost].as_ref().ok()?, &here, gone, left)?;
-    Some(
-        Trouble::new("memory-short", Some(left), format!("{what}: not all of them would start there"))
-            .mend(left, "free -m; xl list", "none: it only looks")
-            .mend(
-                "the answers file",
-                "give the VMs less `memory`, or take one away; or put memory into the machine",
-                "a VM gets its new size when it is started anew",
-            ),
-    )
-}
-
-fn short(survivor: &NodeStatus, here: &[&VmStatus], gone: &str, left: &str) -> Option<String> {
-    let needed: u64 = here.iter().filter_map(|vm| vm.memory_mib).sum();
-    let free = survivor.memory?.free_mib;
-    (needed > free).then(|| format!("{left} has {free} MiB of memory free, and the VMs of {gone} need {needed} MiB"))
 }
 
 fn obstacles(
@@ -108,6 +77,7 @@ fn obstacles(
             found.push(format!("{} can't be written on {left}", answers.storage.mount));
         }
     }
+    let needed: u64 = here.iter().filter_map(|vm| vm.memory_mib).sum();
     let unknown: Vec<&str> = here.iter().filter(|vm| vm.memory_mib.is_none()).map(|vm| vm.name.as_str()).collect();
     if !unknown.is_empty() {
         found.push(format!(
@@ -115,6 +85,14 @@ fn obstacles(
             unknown.join(", ")
         ));
     }
-    found.extend(short(survivor, here, gone, left));
+    match survivor.memory {
+        Some(memory) if needed > memory.free_mib => {
+            found.push(format!(
+                "{left} has {} MiB of memory free, and the VMs of {gone} need {needed} MiB",
+                memory.free_mib
+            ));
+        }
+        _ => {}
+    }
     found
 }

@@ -216,8 +216,6 @@ fn too_little_memory_for_both_sets_of_vms_is_an_obstacle() {
     small.memory = Some(memory::Memory { total_mib: 512, free_mib: 1 });
     let standing = standing([Ok(node(GOOD, MOUNTS)), Ok(small)]);
     assert!(standing.losses[0].obstacles.iter().any(|why| why.contains("memory")), "{:?}", standing.losses);
-    assert_eq!(names(&standing), ["memory-short"]);
-    assert_eq!(standing.troubles[0].node.as_deref(), Some("node2"));
 }
 
 #[test]
