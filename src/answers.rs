@@ -300,6 +300,8 @@ pub enum FencingMethod {
     },
     /// The tutorial's `external/ssh`.
     Ssh,
+    /// A person, as the last of several levels: no device; they confirm that a node is off.
+    Manual,
 }
 
 /// Whether a fence agent's parameter is certainly no secret: what is not named here may be one. The names are those of
@@ -360,7 +362,7 @@ impl FencingMethod {
             FencingMethod::Levels { methods } => {
                 *methods = std::mem::take(methods).into_iter().map(FencingMethod::masked).collect();
             }
-            FencingMethod::Sbd { .. } | FencingMethod::Ssh => {}
+            FencingMethod::Sbd { .. } | FencingMethod::Ssh | FencingMethod::Manual => {}
         }
         self
     }
@@ -373,25 +375,23 @@ impl FencingMethod {
             FencingMethod::Agent { .. } => "agent",
             FencingMethod::Levels { .. } => "levels",
             FencingMethod::Ssh => "ssh",
+            FencingMethod::Manual => "manual",
         }
     }
 
-    /// Whether a watchdog and a shared disk take part.
+    /// Whether a watchdog and a shared disk take part; never in levels.
     pub fn uses_sbd(&self) -> bool {
-        match self {
-            FencingMethod::Sbd { .. } => true,
-            FencingMethod::Levels { methods } => methods.iter().any(FencingMethod::uses_sbd),
-            _ => false,
-        }
+        matches!(self, FencingMethod::Sbd { .. })
     }
 
-    /// Whether it is, or falls back to, the tutorial's `external/ssh`.
+    /// Whether it is the tutorial's `external/ssh`; never in levels.
     pub fn uses_ssh(&self) -> bool {
-        match self {
-            FencingMethod::Ssh => true,
-            FencingMethod::Levels { methods } => methods.iter().any(FencingMethod::uses_ssh),
-            _ => false,
-        }
+        matches!(self, FencingMethod::Ssh)
+    }
+
+    /// Whether a person is the last of several levels.
+    pub fn ends_in_a_person(&self) -> bool {
+        matches!(self, FencingMethod::Levels { methods } if matches!(methods.last(), Some(FencingMethod::Manual)))
     }
 }
 

@@ -264,7 +264,16 @@ case $text in
 esac
 case $own in
 *ds:UpToDate/UpToDate* | *cs:Sync* | *replication:Sync* | *peer-disk:UpToDate*) ;;
-*) printf '=== gi\n%s\n' "$(drbdadm get-gi "$1" 2>/dev/null </dev/null)" ;;
+*)
+	gi=$(drbdadm get-gi "$1" 2>/dev/null </dev/null)
+	# While a connection is made they change: beside a state from before that they would tell of a split brain.
+	now=
+	while IFS= read -r line; do
+		case $line in *"$2: cs:"*) [ "${line%%:*}" -eq "$2" ] && now=$line ;; esac
+	done </proc/drbd
+	case $text in "version: 8"*) ;; *) now=$(drbdsetup status "$1" 2>/dev/null) ;; esac
+	[ "${own%% ro:*}" != "${now%% ro:*}" ] || printf '=== gi\n%s\n' "$gi"
+	;;
 esac
 "#;
     Cmd::read_sh(LOOK, [resource, minor])

@@ -167,12 +167,15 @@ struct How {
 
 fn install(answers: &std::path::Path, places: Places, format: Format, how: How) -> anyhow::Result<u8> {
     may_ignore(&how.ignore)?;
-    let cancel = Cancel::listen()?;
     let mut setup = Setup::load(answers, places, Secrets::Resolve)?;
     setup.ignore = how.ignore;
     if let Some(name) = &how.skip_fencing_proof {
         setup.skip_fencing_proof(name)?;
+        if !command::consent::without_proof(&setup.answers.cluster)? {
+            return Ok(exit::USAGE);
+        }
     }
+    let cancel = Cancel::listen()?;
     if let (true, Some(name)) = (how.continue_after_reboot, setup.from_environment.first()) {
         let why = format!(
             "--continue-after-reboot: after the boot there is no environment that {name} could come from (env:NAME); \

@@ -319,6 +319,13 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
     }
 }
 
+/// A machine that can't be asked, with the reason: for what goes on with the other one alone.
+impl Transport for Lost {
+    fn exec(&self, _cmd: &Cmd) -> Result<Output, Lost> {
+        Err(self.clone())
+    }
+}
+
 /// A node: its name and how commands get there.
 #[derive(Clone)]
 pub struct Node {

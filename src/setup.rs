@@ -152,7 +152,8 @@ impl Setup {
         self.places.command(name, self.file.as_deref().unwrap_or(Path::new("FILE")))
     }
 
-    /// No proof of the fencing is wanted. Said twice: by the option, and by the cluster's name.
+    /// No proof of the fencing is wanted; the option takes the cluster's name, and [`crate::command::consent::without_proof`]
+    /// asks again.
     ///
     /// # Errors
     /// [`WrongUsage`] when it is the name of another cluster.
@@ -178,8 +179,28 @@ impl Setup {
         Ok(Pair([first?, second?]))
     }
 
+    /// Connections for looking, of which one may lead nowhere: a node that is gone, or whose host key is not the known one,
+    /// says so to every command, and the other one can be asked all the same.
+    ///
+    /// # Errors
+    /// When the state folder can't be made.
+    pub fn connect_what_answers(&self) -> Result<Pair> {
+        let [first, second] = At::BOTH.map(|at| -> Result<Node> {
+            let node = &self.answers.nodes[at.index()];
+            let transport = self.way(node, false)?.unwrap_or_else(|lost| Arc::new(lost));
+            Ok(Node { name: node.name.clone(), transport })
+        });
+        Ok(Pair([first?, second?]))
+    }
+
     fn node(&self, node: &NodeAnswers, may_write: bool) -> Result<Node> {
-        let transport: Arc<dyn Transport> = match &node.ssh {
+        let transport = self.way(node, may_write)?.map_err(|lost| unreachable(&node.name, &lost))?;
+        Ok(Node { name: node.name.clone(), transport })
+    }
+
+    /// How commands get to a node, or why they don't.
+    fn way(&self, node: &NodeAnswers, may_write: bool) -> Result<Result<Arc<dyn Transport>, Lost>> {
+        Ok(Ok(match &node.ssh {
             Reach::Local => guarded(Local::new().sudo(!rustix::process::geteuid().is_root()), may_write),
             Reach::Ssh { user, host, port } => {
                 state::make(&self.state)?;
@@ -195,11 +216,12 @@ impl Setup {
                     connect_timeout: Duration::from_secs(if self.rehearsal { 45 } else { 15 }),
                     sudo: user != "root",
                 };
-                host_key::settle(&target, node.host_key.as_deref()).map_err(|lost| unreachable(&node.name, &lost))?;
+                if let Err(lost) = host_key::settle(&target, node.host_key.as_deref()) {
+                    return Ok(Err(lost));
+                }
                 guarded(Ssh::new(target), may_write)
             }
-        };
-        Ok(Node { name: node.name.clone(), transport })
+        }))
     }
 
     /// Surveys both nodes, one round trip each, both at once.

@@ -11,7 +11,7 @@ pub mod vm;
 use serde::Serialize;
 
 use crate::answers::Answers;
-use crate::cluster::ClusterView;
+use crate::cluster::{ClusterView, OperationView, ResourceView};
 use crate::node::{At, Pair};
 
 use loss::Loss;
@@ -50,6 +50,8 @@ pub struct Fencing {
     pub history: Vec<String>,
     /// Whether it was proved that each node can be switched off.
     pub proved: Vec<Proved>,
+    /// What comes when nothing of the levels has worked, where that is a person.
+    pub last_level: Option<String>,
     /// Said for as long as it is so.
     pub warning: Option<String>,
 }
@@ -63,7 +65,8 @@ pub struct Device {
     pub agent: String,
     /// Where it runs.
     pub nodes: Vec<String>,
-    /// Result of its last monitor and since when it is so, by Pacemaker's clock.
+    /// Result of its last monitor, how often that is made, and since when the result is this one, by Pacemaker's clock: it
+    /// notes no time of a monitor that gave what the one before gave.
     pub monitor: Option<String>,
 }
 
@@ -84,6 +87,7 @@ impl Standing {
         let fencing = fencing(answers, view.as_ref(), proved);
         let losses = [0, 1].map(|lost| loss::of(answers, &nodes, view.as_ref(), &vms, lost));
         let mut troubles = trouble::all(answers, &nodes, view.as_ref(), &vms);
+        troubles.extend(loss::troubles(answers, &nodes, &vms));
         troubles.extend(unproved);
         Self { nodes, view, vms, fencing, losses, troubles }
     }
@@ -101,6 +105,14 @@ fn best_view(nodes: &[Result<NodeStatus, String>; 2]) -> Option<&ClusterView> {
     views().find(|view| view.quorum).or_else(|| views().next())
 }
 
+/// The last monitor of a device where it runs; the probes of other nodes, which find nothing there, are none.
+fn monitor(view: &ClusterView, device: &ResourceView) -> Option<String> {
+    let mut all = view.operations.iter().rev();
+    let recurring = |operation: &&OperationView| operation.task == "monitor" && operation.interval_ms > 0;
+    let here = |operation: &&OperationView| operation.resource == device.id && device.nodes.contains(&operation.node);
+    all.find(|operation| recurring(operation) && here(operation)).map(OperationView::words)
+}
+
 fn fencing(answers: &Answers, view: Option<&ClusterView>, proved: Vec<Proved>) -> Fencing {
     let method = &answers.fencing.method;
     let devices = view.map(|view| {
@@ -111,9 +123,7 @@ fn fencing(answers: &Answers, view: Option<&ClusterView>, proved: Vec<Proved>) -
                     id: resource.id.clone(),
                     agent: resource.agent.clone(),
                     nodes: resource.nodes.clone(),
-                    monitor: view
-                        .operation(&resource.id, None, &["monitor"])
-                        .map(|operation| format!("{} since {}", operation.result, operation.changed)),
+                    monitor: monitor(view, resource),
                 }),
             }
             devices
@@ -133,6 +143,9 @@ fn fencing(answers: &Answers, view: Option<&ClusterView>, proved: Vec<Proved>) -
     });
     Fencing {
         method: method.name(),
+        last_level: method.ends_in_a_person().then(|| {
+            "a person: when no device works, nothing of a lost node is taken over before somebody who has SEEN that it is off types on the other one: stonith_admin --confirm NODE (if it still runs, both write to the same disks and the data are destroyed)".to_owned()
+        }),
         enabled: view.map(|view| view.fencing_enabled),
         devices: devices.unwrap_or_default(),
         history: history.unwrap_or_default(),

@@ -183,7 +183,26 @@ fn fencing_variables(fencing: &Fencing) -> Value {
     let mut variables = method_variables(&fencing.method);
     variables["accept_unsafe"] = json!(fencing.accept_unsafe_ssh);
     variables["skip_proof"] = json!(fencing.skip_proof);
+    // As text: what templates render of a list is no JSON.
+    variables["bmcs"] = At::BOTH.iter().map(|at| bmcs(&fencing.method, *at).to_string()).collect();
     variables
+}
+
+/// BMCs that switch a node, each with what follows `fence-` in the id of its device (`templates/cib/fencing-*`).
+fn bmcs(method: &FencingMethod, at: At) -> Value {
+    let of = |method: &FencingMethod, device: &str| match method {
+        FencingMethod::Ipmi { nodes } => {
+            let bmc = &nodes[at.index()];
+            Some(json!({"device": device, "address": bmc.address, "user": bmc.user, "password": bmc.password.reveal()}))
+        }
+        _ => None,
+    };
+    match method {
+        FencingMethod::Levels { methods } => {
+            methods.iter().enumerate().filter_map(|(n, method)| of(method, &format!("{}-", n + 1))).collect()
+        }
+        method => of(method, "").into_iter().collect(),
+    }
 }
 
 fn method_variables(method: &FencingMethod) -> Value {
@@ -211,7 +230,7 @@ fn method_variables(method: &FencingMethod) -> Value {
         FencingMethod::Levels { methods } => {
             variables["methods"] = methods.iter().map(method_variables).collect();
         }
-        FencingMethod::Ssh => {}
+        FencingMethod::Ssh | FencingMethod::Manual => {}
     }
     variables
 }

@@ -199,7 +199,7 @@ pub static FIELDS: &[Field] = &[
         "fencing.method",
         &form::METHOD,
         Required,
-        "`ipmi` (a BMC each), `sbd` (watchdog and a small shared disk), `agent` (any fence agent), `levels` (several in order), or the tutorial's `ssh`, which cannot stop a node that hangs.",
+        "`ipmi` (a BMC each), `sbd` (watchdog and a small shared disk), `agent` (any fence agent), `levels` (several in order), or the tutorial's `ssh`, which cannot stop a node that hangs. `manual` (a person) is for the last of several levels only.",
     ),
     text(
         "fencing.accept_unsafe",
@@ -233,7 +233,7 @@ pub static FIELDS: &[Field] = &[
         "fencing.levels",
         Kind::Sections,
         When("`method: levels`"),
-        "The methods in the order in which they are tried; each item has the keys of `fencing` itself.",
+        "The methods in the order in which they are tried: `ipmi` and `agent`, each item with the keys of `fencing` itself. The last of several may be `method: manual`: no device is made for it; when none of the others worked, nothing of the lost node is taken over until a person, who has seen that it is off, types `stonith_admin --confirm NODE` on the other one, and `hapair status` says so.",
     ),
     field("cib", Kind::Section, Optional, "Cluster properties that are a matter of taste."),
     text(

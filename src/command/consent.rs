@@ -17,6 +17,27 @@ pub struct Wish<'a> {
     pub otherwise: &'a str,
 }
 
+/// Whether an install may go on without the proof of the fencing, which the option has asked for already: somebody who sits
+/// there is asked again, and types the cluster's name a second time. Without a terminal the option alone decides.
+///
+/// # Errors
+/// When the terminal can't be read.
+pub fn without_proof(cluster: &str) -> Result<bool> {
+    if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        return Ok(true);
+    }
+    super::say(&format!(
+        "Without the proof nobody knows whether a node of {cluster} that is lost can be switched off: its VMs may then run \
+         twice, or not at all. `hapair status` keeps saying so."
+    ));
+    given(&Wish {
+        cluster,
+        given: None,
+        question: "Type the cluster's name again to go on without the proof".to_owned(),
+        otherwise: "nothing was changed",
+    })
+}
+
 /// Whether it may be done; a no was told on stderr. Without a terminal nobody is asked.
 ///
 /// # Errors

@@ -75,7 +75,7 @@ pub fn run(setup: &Setup, options: Options) -> Result<u8> {
 }
 
 fn look(setup: &Setup) -> Result<Shown<'_>> {
-    let pair = setup.connect(false)?;
+    let pair = setup.connect_what_answers()?;
     let standing = Standing::look(&setup.answers, &pair);
     // Drift is about both nodes: with one of them gone there is something more urgent.
     let drift = if standing.nodes.iter().all(Result::is_ok) {

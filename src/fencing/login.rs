@@ -17,10 +17,10 @@ pub enum Login {
     Fails(String, &'static str),
 }
 
-/// The read that tries it. `node` names the machine that the BMC switches, where a device that the cluster has already
-/// needs no trial.
-pub fn read(address: &str, user: &str, password: &str, node: &str) -> Cmd {
-    Cmd::read_sh(LOGIN, [address, user, node])
+/// The read that tries it. A device that the cluster has already, under the id `device` and with these credentials, needs no
+/// trial; empty: always.
+pub fn read(address: &str, user: &str, password: &str, device: &str) -> Cmd {
+    Cmd::read_sh(LOGIN, [address, user, device])
         .stdin(format!("{password}\n"))
         .secret(true)
         .timeout(Duration::from_secs(60))
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_password_is_no_argument() {
-        let cmd = read("192.0.2.12", "admin", "hidden-word", "node2");
+        let cmd = read("192.0.2.12", "admin", "hidden-word", "fence-node2");
         assert!(cmd.secret && !cmd.argv.join(" ").contains("hidden-word"));
         assert_eq!(cmd.stdin, b"hidden-word\n");
     }

@@ -1,4 +1,4 @@
-# $1 address of a BMC, $2 user, $3 its node, or nothing. The password comes on standard input, and goes to ipmitool by the
+# $1 address of a BMC, $2 user, $3 id of its device, or nothing. The password comes on standard input, and goes to ipmitool by the
 # environment (-E of ipmitool(1)): no other user of this machine sees it. It asks for the power's state; it switches nothing.
 IFS= read -r IPMI_PASSWORD
 export IPMI_PASSWORD
@@ -7,7 +7,7 @@ if [ -n "$3" ] && [ -r /var/lib/pacemaker/cib/cib.xml ]; then
 	trusted=0
 	while IFS= read -r line; do
 		case $line in
-		*"\"fence-$3-params-passwd\""*"value=\"$IPMI_PASSWORD\""* | *"\"fence-$3-params-ipaddr\""*"value=\"$1\""* | *"\"fence-$3-params-userid\""*"value=\"$2\""*)
+		*"\"$3-params-passwd\""*"value=\"$IPMI_PASSWORD\""* | *"\"$3-params-ipaddr\""*"value=\"$1\""* | *"\"$3-params-userid\""*"value=\"$2\""*)
 			trusted=$((trusted + 1))
 			;;
 		esac

@@ -100,7 +100,7 @@ fn targets(method: &FencingMethod, at: At) -> Vec<String> {
             .map(|(_, value)| format!("ping:{}", value.reveal()))
             .collect(),
         FencingMethod::Levels { methods } => methods.iter().flat_map(|method| targets(method, at)).collect(),
-        FencingMethod::Ssh => Vec::new(),
+        FencingMethod::Ssh | FencingMethod::Manual => Vec::new(),
     }
 }
 

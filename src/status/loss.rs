@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::node::NodeStatus;
+use super::trouble::Trouble;
 use super::vm::VmStatus;
-use crate::answers::{Answers, FencingMethod, Layout};
+use crate::answers::{Answers, FencingMethod, HypervisorKind, Layout};
 use crate::cluster::ClusterView;
 
 /// What the loss of one node would mean.
@@ -77,7 +78,7 @@ fn obstacles(
             found.push(format!("{} can't be written on {left}", answers.storage.mount));
         }
     }
-    let needed: u64 = here.iter().filter_map(|vm| vm.memory_mib).sum();
+    let needed = needed(here);
     let unknown: Vec<&str> = here.iter().filter(|vm| vm.memory_mib.is_none()).map(|vm| vm.name.as_str()).collect();
     if !unknown.is_empty() {
         found.push(format!(
@@ -95,4 +96,41 @@ fn obstacles(
         _ => {}
     }
     found
+}
+
+/// Memory in MiB that VMs need, as far as it is known.
+fn needed(vms: &[&VmStatus]) -> u64 {
+    vms.iter().filter_map(|vm| vm.memory_mib).sum()
+}
+
+/// Each node that has not the memory free for the VMs of the other one: these would not all start when that is lost. A
+/// rehearsal's stand-ins take none.
+pub(super) fn troubles(answers: &Answers, nodes: &[Result<NodeStatus, String>; 2], vms: &[VmStatus]) -> Vec<Trouble> {
+    if answers.hypervisor.kind == HypervisorKind::StandIn {
+        return Vec::new();
+    }
+    let of = |lost: usize| {
+        let (gone, left) = (&answers.nodes[lost].name, &answers.nodes[1 - lost].name);
+        let free = nodes[1 - lost].as_ref().ok()?.memory?.free_mib;
+        let here: Vec<&VmStatus> = vms.iter().filter(|vm| vm.node.as_ref() == Some(gone)).collect();
+        let needed = needed(&here);
+        (needed > free).then(|| memory_short((gone, left), (needed, free), &here))
+    };
+    (0..2).filter_map(of).collect()
+}
+
+fn memory_short((gone, left): (&str, &str), (needed, free): (u64, u64), here: &[&VmStatus]) -> Trouble {
+    let names: Vec<&str> = here.iter().map(|vm| vm.name.as_str()).collect();
+    let what = format!(
+        "if {gone} is lost, not all of its VMs ({}) start on {left}: they need {needed} MiB of memory and {free} MiB are free there",
+        names.join(", ")
+    );
+    Trouble::new("memory-short", Some(left), what)
+        .mend(left, "xl list; virsh list; free -m", "none: it only looks at what has the memory")
+        .mend("either node", "crm_resource -r VM -m -p target-role -v Stopped", "that VM stops, and stays so")
+        .mend(
+            "here",
+            "give VMs less `memory` in the answers, then hapair install --answers FILE",
+            "each of them has to be started anew",
+        )
 }

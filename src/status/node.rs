@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::corosync::{self, Link};
 use super::memory::{self, Memory};
-use crate::answers::Answers;
+use crate::answers::{Answers, Layout};
 use crate::cluster::{ClusterView, NOT_CONNECTED};
 use crate::drbd;
 use crate::fencing;
@@ -18,6 +18,8 @@ const CRM_MON: [&str; 5] = ["crm_mon", "-1", "--inactive", "--timing-details", "
 pub struct NodeStatus {
     /// DRBD, as this node sees it.
     pub drbd: drbd::View,
+    /// Devices beside that of the answers, in the layout that has one for each VM, by the name that `drbdadm` takes.
+    pub vm_devices: Vec<(String, drbd::Device)>,
     /// How the file system is mounted here, if it is.
     pub mount: Option<Mount>,
     /// The cluster, as this node sees it; else why not.
@@ -71,6 +73,7 @@ impl NodeStatus {
                 .filter(|cib| cib.ok())
                 .and_then(|cib| fencing::hash(&cib.text(), &kept.install).ok()),
             fencing: kept,
+            vm_devices: if answers.storage.layout == Layout::DrbdPerVm { vm_devices(&drbd.text()) } else { Vec::new() },
             drbd: drbd::view(drbd, &answers.storage.resource, 0),
             mount: mount(&mounts.text(), &answers.storage.mount),
             cluster: cluster_view(cluster),
@@ -96,6 +99,14 @@ pub fn reads(answers: &Answers) -> Vec<Cmd> {
         fencing::look(),
         Cmd::read(["cibadmin", "-Q", "-o", "configuration"]),
     ]
+}
+
+/// What `/proc/drbd` of 8.4 tells of the other devices; `drbdadm` takes `minor-1` for the resource of minor number 1.
+fn vm_devices(proc: &str) -> Vec<(String, drbd::Device)> {
+    let others = drbd::proc(proc).devices.into_iter();
+    others
+        .filter_map(|device| Some((format!("minor-{}", device.minor.filter(|minor| *minor != drbd::MINOR)?), device)))
+        .collect()
 }
 
 /// The last mount on a folder, from `/proc/mounts` (fstab(5): blanks in names are `\040`).

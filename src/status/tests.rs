@@ -261,3 +261,76 @@ fn fencing_that_is_not_proved_for_what_it_is_now_is_a_trouble() {
     let alone = standing([Ok(node(GOOD, MOUNTS)), Err("gone".to_owned())]);
     assert!(alone.fencing.proved.iter().all(|one| one.state == proof::State::Proved));
 }
+
+#[test]
+fn vms_that_do_not_fit_on_the_other_node_are_a_trouble() {
+    let small = |free: u64| {
+        let mut node = node(GOOD, MOUNTS);
+        node.memory = Some(memory::Memory { total_mib: 2048, free_mib: free });
+        Ok(node)
+    };
+    let needed = standing([small(0), small(0)]).vms[0].memory_mib.unwrap();
+    // Only what its peer runs counts: the VM is on the first node.
+    assert_eq!(names(&standing([small(0), small(needed)])), [""; 0]);
+    let short = standing([small(0), small(needed - 1)]);
+    assert_eq!(names(&short), ["memory-short"]);
+    let trouble = &short.troubles[0];
+    assert!(trouble.node.as_deref() == Some("node2") && trouble.what.contains("if node1 is lost"), "{trouble:?}");
+    let mut answers = answers();
+    answers.hypervisor.kind = crate::answers::HypervisorKind::StandIn;
+    assert!(Standing::of(&answers, [small(0), small(0)]).troubles.is_empty());
+}
+
+#[test]
+fn a_device_of_a_vm_is_judged_as_the_main_one_is() {
+    let mut answers = answers();
+    answers.storage.layout = crate::answers::Layout::DrbdPerVm;
+    let two = format!("{GOOD} 1: cs:Connected ro:Secondary/Secondary ds:UpToDate/UpToDate C r-----\n    oos:0\n");
+    let sick = two.replace("1: cs:Connected", "1: cs:StandAlone");
+    let look = |text: &str| {
+        let outputs = [text, "", "", "", "xen\n", "0 0 0\n", MEMORY, &proved(CIB), CIB].map(output);
+        let mut node = NodeStatus::of(&answers, &outputs).unwrap();
+        node.cluster = Ok(view());
+        Ok(node)
+    };
+    assert_eq!(names(&Standing::of(&answers, [look(&two), look(&two)])), [""; 0]);
+    let standing = Standing::of(&answers, [look(&sick), look(&two)]);
+    assert_eq!(names(&standing), ["standalone"]);
+    assert!(standing.troubles[0].mend.iter().any(|mend| mend.command == "drbdadm connect minor-1"));
+}
+
+#[test]
+fn a_device_s_last_monitor_is_the_one_where_it_runs() {
+    let operation = |node: &str, interval_ms, result: &str| crate::cluster::OperationView {
+        resource: "fence-node1".into(),
+        node: node.into(),
+        task: "monitor".into(),
+        result: result.into(),
+        interval_ms,
+        changed: "Sun Nov 22 17:52:30 2026".into(),
+    };
+    let standing = with_view(|view| {
+        view.operations = vec![operation("node2", 60_000, "ok"), operation("node1", 0, "not running")];
+    });
+    let device = standing.fencing.devices.iter().find(|device| device.id == "fence-node1").unwrap();
+    assert_eq!(device.monitor.as_deref(), Some("ok since Sun Nov 22 17:52:30 2026, every 60 s"));
+}
+
+#[test]
+fn a_node_whose_host_key_is_not_the_known_one_hides_nothing_of_the_other() {
+    let why = crate::node::Lost::HostKey("it was changed".into()).to_string();
+    let standing = standing([Ok(node(GOOD, MOUNTS)), Err(why)]);
+    assert!(!standing.unreachable());
+    assert_eq!(names(&standing), ["host-key"]);
+    assert_eq!(standing.vms[0].node.as_deref(), Some("node1"));
+}
+
+#[test]
+fn levels_that_end_in_a_person_say_what_to_type() {
+    let mut answers = answers();
+    let method = answers.fencing.method.clone();
+    answers.fencing.method =
+        crate::answers::FencingMethod::Levels { methods: vec![method, crate::answers::FencingMethod::Manual] };
+    let standing = Standing::of(&answers, [Ok(node(GOOD, MOUNTS)), Ok(node(GOOD, MOUNTS))]);
+    assert!(standing.fencing.last_level.unwrap().contains("stonith_admin --confirm NODE"));
+}

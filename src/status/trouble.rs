@@ -63,9 +63,7 @@ pub fn all(
             Ok(node) => of_node(answers, name, node, &mut found),
         }
     }
-    if answers.storage.layout == Layout::Ocfs2 {
-        of_drbd(answers, names, nodes, &mut found);
-    }
+    of_drbd(answers, names, nodes, &mut found);
     match view {
         Some(view) => {
             of_cluster(answers, names, view, vms, &mut found);
@@ -89,7 +87,16 @@ pub fn all(
 }
 
 fn unreachable(name: &str, why: &str) -> Trouble {
-    Trouble::new("node-unreachable", Some(name), format!("{name} can't be asked: {why}")).mend(
+    let what = format!("{name} can't be asked: {why}");
+    // As `Lost` says it: whoever answers there is not known to be the node.
+    if why.starts_with("its host key") {
+        return Trouble::new("host-key", Some(name), what).mend(
+            name,
+            "for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done",
+            "none: it only looks, on the node's own console; a key is accepted only when its fingerprint is one of these",
+        );
+    }
+    Trouble::new("node-unreachable", Some(name), what).mend(
         name,
         "look at its console or its BMC; if it is off, switch it on",
         HARMLESS,
@@ -136,6 +143,10 @@ fn of_node(answers: &Answers, name: &str, node: &NodeStatus, found: &mut Vec<Tro
 }
 
 fn of_drbd(answers: &Answers, names: [&str; 2], nodes: &[Result<NodeStatus, String>; 2], found: &mut Vec<Trouble>) {
+    for (name, node) in names.into_iter().zip(nodes) {
+        let devices = node.iter().flat_map(|node| &node.vm_devices);
+        found.extend(devices.filter_map(|(resource, device)| of_device(resource, "", name, device)));
+    }
     let resource = &answers.storage.resource;
     let device = |index: usize| nodes[index].as_ref().ok().and_then(|node| node.drbd.device.as_ref());
     let gi = |index: usize| nodes[index].as_ref().ok().and_then(|node| node.drbd.gi.as_ref());
@@ -159,12 +170,12 @@ fn of_drbd(answers: &Answers, names: [&str; 2], nodes: &[Result<NodeStatus, Stri
             ));
             continue;
         };
-        found.extend(of_device(answers, name, device));
+        found.extend(of_device(resource, &format!(":{}", answers.storage.port), name, device));
     }
 }
 
-fn of_device(answers: &Answers, name: &str, device: &drbd::Device) -> Option<Trouble> {
-    let (resource, port) = (&answers.storage.resource, answers.storage.port);
+/// `port`: as `ss` takes it; empty where only the node's own configuration tells it.
+fn of_device(resource: &str, port: &str, name: &str, device: &drbd::Device) -> Option<Trouble> {
     if device.syncing() {
         return Some(Trouble::new(
             "resync",
@@ -192,7 +203,15 @@ fn of_device(answers: &Answers, name: &str, device: &drbd::Device) -> Option<Tro
             Some(name),
             format!("{resource} on {name} doesn't reach its peer ({}): writes are on one side only", device.connection),
         )
-        .mend(name, format!("ip -s link; ss -tn 'sport = :{port} or dport = :{port}'"), LOOKS)
+        .mend(
+            name,
+            if port.is_empty() {
+                "ip -s link; drbdadm dump all | grep address".to_owned()
+            } else {
+                format!("ip -s link; ss -tn 'sport = {port} or dport = {port}'")
+            },
+            LOOKS,
+        )
         .mend("the peer", format!("drbdadm up {resource}"), HARMLESS),
         _ => match device.disk.as_str() {
             "UpToDate" => return None,

@@ -219,3 +219,33 @@ fn a_host_key_that_nobody_knows_is_shown_and_asked_about() {
     assert_eq!(screen.code(10), 130);
     screen.assert_as_before("at the end");
 }
+
+/// The option is the first time; whoever sits there is asked again, before anything else.
+#[test]
+fn who_wants_no_proof_of_the_fencing_says_so_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("answers.yaml");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nodes = format!(
+        "nodes: [{{ name: a, ssh: 'root@127.0.0.1:{port}', address: 10.0.0.1 }}, {{ name: b, ssh: 'root@127.0.0.2:{port}', address: 10.0.0.2 }}]"
+    );
+    let rest = "storage: { device: /dev/sda3 }\nfencing: { method: ssh, accept_unsafe: ssh }\nvms: []\n";
+    std::fs::write(&file, format!("cluster: web\n{nodes}\n{rest}")).unwrap();
+    let install = |typed: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hapair"));
+        command.args(["install", "--answers", "answers.yaml", "--state-dir", "state", "--skip-fencing-proof", "web"]);
+        command.current_dir(folder.path());
+        let mut screen = Screen::plain(command, 24, 80);
+        screen.answer("Type the cluster's name again", typed);
+        let code = screen.code(60);
+        screen.assert_as_before(typed);
+        (code, screen.all())
+    };
+    for no in ["", "yes"] {
+        let (code, all) = install(no);
+        assert_eq!(code, 2, "{all}");
+        assert!(all.contains("nothing was changed") && !folder.path().join("state").exists(), "{all}");
+    }
+    // It goes on, to nodes that are not there.
+    assert_eq!(install("web").0, 5);
+}

@@ -16,12 +16,46 @@ const OURS: [&str; 2] = ["pcmk_host_list", "pcmk_delay_base"];
 /// The nodes' names, as far as they are known.
 type Names = [Option<String>; 2];
 
+/// Where a method stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It is `fencing` itself.
+    Top,
+    /// One of the levels.
+    Level,
+    /// The last of several levels.
+    Last,
+}
+
+/// Why a method can't stand where it does.
+fn misplaced(method: &str, place: Place) -> Option<&'static str> {
+    match (method, place) {
+        ("levels", Place::Level | Place::Last) => Some("levels do not nest; list all the methods in one"),
+        ("ssh", Place::Level | Place::Last) => Some(
+            "can't be one of several levels: it reports success for a machine that it could not reach, and nothing makes \
+             sure then that this one is off; take ssh alone (in a rehearsal), or leave it out",
+        ),
+        ("sbd", Place::Level | Place::Last) => Some(
+            "can't be one of several levels: it needs its disks and its watchdog from the start of the cluster on, \
+             whatever the other levels do; take sbd alone, or leave it out",
+        ),
+        ("manual", Place::Top) => Some(
+            "is no method by itself: nothing would ever be taken over before somebody comes; take another one, or make \
+             manual the last of several `levels`",
+        ),
+        ("manual", Place::Level) => Some(
+            "can only be the last of several levels: a person is asked when nothing that can switch a machine off has worked",
+        ),
+        _ => None,
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn fencing(&mut self, file: &Section<'_>, names: &Names, addresses: &[String]) -> Option<Fencing> {
         let section = self.section(file, "fencing", "fencing");
         let accepted =
             self.read(&section, "accept_unsafe", |text| value::choice(text, UNSAFE).map(|()| text.to_owned()));
-        let method = self.method(&section, names, addresses, true)?;
+        let method = self.method(&section, names, addresses, Place::Top)?;
         let word = accepted.as_ref().map_or("", |got| got.value.as_str());
         match &accepted {
             Some(got) if word == "ssh" && !method.uses_ssh() => {
@@ -45,17 +79,14 @@ impl Reader<'_> {
         section: &Section<'_>,
         names: &Names,
         addresses: &[String],
-        top: bool,
+        place: Place,
     ) -> Option<FencingMethod> {
         let method = self.read(section, "method", |text| {
             value::choice(text, METHODS)?;
-            if text == "levels" && !top {
-                return Err("levels do not nest; list all the methods in one".to_owned());
-            }
-            Ok(text.to_owned())
+            misplaced(text, place).map_or_else(|| Ok(text.to_owned()), |why| Err(why.to_owned()))
         });
         let method = method.as_ref().map(|got| got.value.as_str());
-        self.keys(section, names, method, top);
+        self.keys(section, names, method, place == Place::Top);
         match method? {
             "ipmi" => {
                 let mut others = Vec::new();
@@ -81,6 +112,7 @@ impl Reader<'_> {
                 Some(FencingMethod::Agent { name: name?, nodes })
             }
             "levels" => self.levels(section, names, addresses),
+            "manual" => Some(FencingMethod::Manual),
             _ => Some(FencingMethod::Ssh),
         }
     }
@@ -95,7 +127,7 @@ impl Reader<'_> {
                 (Some(owner), Some(method)) if owner != method => {
                     format!("belongs to `method: {owner}`, and the method is {method}; delete one")
                 }
-                (None, Some(method @ ("sbd" | "levels" | "ssh"))) if is_block(&entry.key, names) => {
+                (None, Some(method @ ("sbd" | "levels" | "ssh" | "manual"))) if is_block(&entry.key, names) => {
                     format!("a node's block belongs to ipmi or agent, not to `method: {method}`; delete it")
                 }
                 _ => continue,
@@ -248,7 +280,8 @@ impl Reader<'_> {
         for (n, item) in items.iter().enumerate() {
             let path = format!("{}[{n}]", section.path_of("levels"));
             let level = self.mapping(item, item.at, path, "fencing");
-            methods.push(self.method(&level, names, addresses, false));
+            let last = n > 0 && n + 1 == items.len();
+            methods.push(self.method(&level, names, addresses, if last { Place::Last } else { Place::Level }));
         }
         let methods: Option<Vec<_>> = methods.into_iter().collect();
         Some(FencingMethod::Levels { methods: methods? })

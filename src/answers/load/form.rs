@@ -46,7 +46,7 @@ pub(crate) const LAYOUTS: &[&str] = &["ocfs2", "drbd-per-vm"];
 pub(crate) const SYNCS: &[&str] = &["full", "skip"];
 pub(crate) const STARTS: &[&str] = &["cluster", "script"];
 pub(crate) const KINDS: &[&str] = &["xen", "kvm"];
-pub(crate) const METHODS: &[&str] = &["ipmi", "sbd", "agent", "levels", "ssh"];
+pub(crate) const METHODS: &[&str] = &["ipmi", "sbd", "agent", "levels", "ssh", "manual"];
 pub(crate) const UNSAFE: &[&str] = &["ssh", "softdog"];
 
 forms! {

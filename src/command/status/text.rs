@@ -175,6 +175,9 @@ fn fencing(shown: &Shown<'_>) -> String {
     for event in &fencing.history {
         let _ = writeln!(text, "  {event}");
     }
+    if let Some(last) = &fencing.last_level {
+        let _ = writeln!(text, "  last level: {last}");
+    }
     if let Some(warning) = &fencing.warning {
         let _ = writeln!(text, "  careful: {warning}");
     }
