@@ -6,7 +6,7 @@ use crate::node::Output;
 
 const GOOD: &str = "version: 8.4.11 (api:1/proto:86-101)\n 0: cs:Connected ro:Primary/Primary ds:UpToDate/UpToDate C r-----\n    ns:8 nr:0 dw:8 dr:0 al:1 bm:0 lo:0 pe:0 ua:0 ap:0 ep:1 wo:f oos:0\n";
 const MOUNTS: &str = "none / ext4 rw 0 0\n/dev/drbd0 /drbd0 ocfs2 rw,noatime 0 0\n";
-const MEMORY: &str = "total_memory : 2048\nfree_memory : 900\n";
+const MEMORY: &str = "total_memory : 8192\nfree_memory : 6000\n";
 
 fn answers() -> Answers {
     let file = include_str!("../../tests/examples/tutorial.yaml");
