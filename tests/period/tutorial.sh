@@ -235,7 +235,7 @@ O2CB_HEARTBEAT_THRESHOLD=76
 # A node that has been silent for so long counts as cut off, and 156 seconds later the node with the higher number resets
 # itself unless the silent one's heartbeat has stopped for 150 seconds. While a peer is fenced nobody can look at heartbeats,
 # so this must be longer than fencing takes: with 30 seconds a survivor reset itself just when its peer came back.
-O2CB_IDLE_TIMEOUT_MS=130000
+O2CB_IDLE_TIMEOUT_MS=300000
 O2CB_KEEPALIVE_DELAY_MS=2000
 O2CB_RECONNECT_DELAY_MS=2000
 END
