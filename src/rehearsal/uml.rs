@@ -105,7 +105,7 @@ pub fn new(wish: &Wish, say: &dyn Fn(&str)) -> Result<Uml> {
         let mut arguments = kernel_arguments(machine, disks, seed, &packages);
         if let Some(shared) = &shared {
             // `c`: it is not locked, since the other machine has it too.
-            arguments.extend([format!("ubdcct={}", path_of(shared)), "hapair_watchdog=softdog".to_owned()]);
+            arguments.push(format!("ubdcct={}", path_of(shared)));
         }
         Arc::new(Chassis::new(arguments, folder.clone(), console))
     });

@@ -171,7 +171,7 @@ pub(super) fn seed(
     let id = random::hex::<16>().context("make up a machine-id")?;
     let private = fs::read_to_string(host_key).with_context(|| format!("read {}", host_key.display()))?;
     let public = public_key(host_key)?;
-    let files = [
+    let mut files = vec![
         ("etc/hostname", format!("{name}\n"), 0o644),
         ("etc/hosts", hosts, 0o644),
         ("etc/machine-id", format!("{id}\n"), 0o444),
@@ -180,6 +180,11 @@ pub(super) fn seed(
         ("etc/ssh/ssh_host_ed25519_key.pub", public, 0o644),
         ("root/.ssh/authorized_keys", authorized.to_owned(), 0o600),
     ];
+    if wish.sbd {
+        files.push(("etc/modules-load.d/watchdog.conf", "softdog\n".to_owned(), 0o644));
+        // This kernel lets nobody disarm a watchdog unless it is told so: an orderly end of SBD would reset the machine.
+        files.push(("etc/modprobe.d/watchdog.conf", "options softdog nowayout=0\n".to_owned(), 0o644));
+    }
     for (name, text, mode) in &files {
         let path = folder.join(name);
         if let Some(parent) = path.parent() {

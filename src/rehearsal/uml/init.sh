@@ -17,7 +17,5 @@ umount /proc
 perl -e 'open my $disk, "<", "/dev/ubda" or exit 1;
     my $page;
     for (my $n = 0; ; $n++) { sysseek $disk, ($n * 1052672) % 4290772992, 0; sysread $disk, $page, 4096; select undef, undef, undef, 0.1 }' &
-# The kernel of this package lets nobody disarm a watchdog unless it is told so: an orderly end of SBD would reset the machine.
-[ -z "${hapair_watchdog:-}" ] || modprobe "$hapair_watchdog" nowayout=0
-unset hapair_seed hapair_packages hapair_watchdog
+unset hapair_seed hapair_packages
 exec /sbin/init
