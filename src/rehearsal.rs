@@ -46,7 +46,7 @@ use times::Times;
 use wait::{Interrupted, Wait};
 
 /// How long a machine that is to come up may be off meanwhile.
-const OFF_AT_MOST: Duration = Duration::from_secs(30);
+const OFF_AT_MOST: Duration = Duration::from_secs(120);
 /// Where the run's own files are; the outer process makes the folder, the inner one uses it.
 const SCRATCH: &str = "HAPAIR_SCRATCH";
 

@@ -35,10 +35,6 @@ pub const LIMIT: &str = "The BMCs are Debian's ipmi_sim: the protocol and the sw
 /// User at each BMC.
 const USER: &str = "hapair";
 
-/// How long a machine stays without power in a reset. The BMC answers before that: ipmitool asks again after a second, and
-/// would reset the machine twice.
-const DARK: Duration = Duration::from_secs(1);
-
 /// What ipmi_sim starts: `get power`, `set power 0`, `set reset 1`... It hands the words on and prints the answer.
 const CONTROL: &str = include_str!("bmc/control.pl");
 
@@ -76,12 +72,13 @@ pub struct Bmc {
 }
 
 impl Bmc {
-    /// Starts a BMC that answers at `address` (and `port`, which is [`PORT`] for all but tests) and switches `chassis`.
+    /// Starts a BMC that answers at `address` (and `port`, which is [`PORT`] for all but tests) and switches `chassis`, which stays
+    /// `dark` (without power) in a reset. The BMC answers before that: ipmitool asks again after a second, and would reset it twice.
     /// `folder` is its own, and best in memory: the password is kept there. User and password are made here.
     ///
     /// # Errors
     /// When ipmi_sim is not there or can't be started, or the folder can't be written.
-    pub fn start(folder: &Path, address: &str, port: u16, chassis: Arc<dyn Chassis>) -> Result<Bmc> {
+    pub fn start(folder: &Path, address: &str, port: u16, chassis: Arc<dyn Chassis>, dark: Duration) -> Result<Bmc> {
         fs::create_dir_all(folder.join("state")).with_context(|| format!("create {}", folder.display()))?;
         fs::set_permissions(folder, Permissions::from_mode(0o700))
             .with_context(|| format!("protect {}", folder.display()))?;
@@ -102,7 +99,7 @@ impl Bmc {
         let (log, flag) = (Arc::clone(&done), Arc::clone(&ended));
         let thread = thread::Builder::new()
             .name("bmc".to_owned())
-            .spawn(move || serve(&listener, &chassis, &log, &flag))
+            .spawn(move || serve(&listener, &chassis, dark, &log, &flag))
             .context("start a thread for a BMC")?;
         let mut bmc = Bmc {
             folder: folder.to_owned(),
@@ -201,7 +198,13 @@ fn settings(address: &str, port: u16, password: &str, guid: &str) -> String {
     )
 }
 
-fn serve(listener: &UnixListener, chassis: &Arc<dyn Chassis>, done: &Mutex<Vec<String>>, ended: &Arc<Mutex<bool>>) {
+fn serve(
+    listener: &UnixListener,
+    chassis: &Arc<dyn Chassis>,
+    dark: Duration,
+    done: &Mutex<Vec<String>>,
+    ended: &Arc<Mutex<bool>>,
+) {
     for stream in listener.incoming() {
         if *ended.lock().unwrap_or_else(PoisonError::into_inner) {
             return;
@@ -211,7 +214,7 @@ fn serve(listener: &UnixListener, chassis: &Arc<dyn Chassis>, done: &Mutex<Vec<S
         if BufReader::new(&stream).read_line(&mut line).is_err() {
             continue;
         }
-        let answer = match obey(line.trim(), chassis, done, ended) {
+        let answer = match obey(line.trim(), chassis, dark, done, ended) {
             Ok(text) => format!("ok\n{text}"),
             Err(error) => format!("failed\n{error:#}\n"),
         };
@@ -222,7 +225,13 @@ fn serve(listener: &UnixListener, chassis: &Arc<dyn Chassis>, done: &Mutex<Vec<S
 }
 
 /// `get NAME...` or `set NAME VALUE ...`, as ipmi_sim's chassis control has it.
-fn obey(line: &str, chassis: &Arc<dyn Chassis>, done: &Mutex<Vec<String>>, ended: &Arc<Mutex<bool>>) -> Result<String> {
+fn obey(
+    line: &str,
+    chassis: &Arc<dyn Chassis>,
+    dark: Duration,
+    done: &Mutex<Vec<String>>,
+    ended: &Arc<Mutex<bool>>,
+) -> Result<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let note = |what: &str| done.lock().unwrap_or_else(PoisonError::into_inner).push(what.to_owned());
     match words.as_slice() {
@@ -243,7 +252,7 @@ fn obey(line: &str, chassis: &Arc<dyn Chassis>, done: &Mutex<Vec<String>>, ended
                         chassis.power_off()?;
                         let (chassis, ended) = (Arc::clone(chassis), Arc::clone(ended));
                         thread::spawn(move || {
-                            thread::sleep(DARK);
+                            thread::sleep(dark);
                             // Held meanwhile: behind the BMC's end nothing is switched on any more.
                             let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
                             if !*ended {

@@ -108,7 +108,7 @@ pub fn new(wish: &Wish, options: &Options, say: &dyn Fn(&str)) -> Result<Qemu> {
     let bmc = |machine: Machine| {
         let (index, chassis) = (machine.index(), Arc::clone(&machines[machine.index()]));
         let own = folder.join(format!("bmc-{}", index + 1));
-        Bmc::start(&own, &Ipv4Addr::LOCALHOST.to_string(), ports[index], chassis)
+        Bmc::start(&own, &Ipv4Addr::LOCALHOST.to_string(), ports[index], chassis, Duration::from_secs(1))
     };
     Ok(Qemu {
         bmcs: [bmc(Machine::First)?, bmc(Machine::Second)?],

@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use super::*;
 use crate::rehearsal::command;
 
+const DARK: Duration = Duration::from_secs(1);
+
 /// A machine that only counts.
 #[derive(Debug, Default)]
 struct Counter {
@@ -57,7 +59,7 @@ fn until_it_answers(bmc: &Bmc, port: u16) -> String {
 fn it_really_switches() {
     let folder = tempfile::tempdir().unwrap();
     let (machine, port) = (Arc::new(Counter::default()), port());
-    let mut bmc = Bmc::start(folder.path(), "127.0.0.1", port, Arc::clone(&machine) as Arc<dyn Chassis>).unwrap();
+    let mut bmc = Bmc::start(folder.path(), "127.0.0.1", port, Arc::clone(&machine) as Arc<dyn Chassis>, DARK).unwrap();
     assert_eq!(until_it_answers(&bmc, port), "Chassis Power is off\n");
     let password = bmc.access().password.reveal().to_owned();
     let tell = |words: &[&str]| ipmitool(bmc.access(), port, &password, words);
@@ -87,7 +89,7 @@ fn none_is_left_behind() {
     let folder = tempfile::tempdir().unwrap();
     let (path, port) = (folder.path().to_owned(), port());
     let (mut bmc, seen) = thread::spawn(move || {
-        let bmc = Bmc::start(&path, "127.0.0.1", port, Arc::new(Counter::default())).unwrap();
+        let bmc = Bmc::start(&path, "127.0.0.1", port, Arc::new(Counter::default()), DARK).unwrap();
         let seen = until_it_answers(&bmc, port);
         (bmc, seen)
     })
@@ -102,7 +104,7 @@ fn none_is_left_behind() {
 fn what_it_cant_do_is_said() {
     let (machine, done, ended) = (Arc::new(Counter::default()), Mutex::default(), Arc::default());
     let chassis = Arc::clone(&machine) as Arc<dyn Chassis>;
-    let tell = |line: &str| obey(line, &chassis, &done, &ended);
+    let tell = |line: &str| obey(line, &chassis, DARK, &done, &ended);
     assert!(tell("set boot pxe").unwrap_err().to_string().contains("can't do boot pxe"));
     assert!(tell("jump").is_err());
     tell("set reset 1").unwrap();
@@ -122,7 +124,7 @@ fn user_and_password_are_tried_and_each_failure_has_its_words() {
     }
     let folder = tempfile::tempdir().unwrap();
     let machine = Arc::new(Counter::default());
-    let bmc = Bmc::start(folder.path(), ADDRESS, PORT, Arc::clone(&machine) as Arc<dyn Chassis>).unwrap();
+    let bmc = Bmc::start(folder.path(), ADDRESS, PORT, Arc::clone(&machine) as Arc<dyn Chassis>, DARK).unwrap();
     until_it_answers(&bmc, PORT);
     let password = bmc.access().password.reveal().to_owned();
     let of = |address: &str, user: &str, password: &str| {

@@ -51,7 +51,9 @@ fn a_bmc_really_switches_a_qemu() {
     let chassis = Arc::new(Chassis::new(program, arguments, hardware, folder.path().join("log")));
     let console = chassis.hardware.console.clone();
     let (address, port) = (Ipv4Addr::LOCALHOST.to_string(), super::super::free_port().unwrap());
-    let mut bmc = Bmc::start(&folder.path().join("bmc"), &address, port, Arc::clone(&chassis) as _).unwrap();
+    let mut bmc =
+        Bmc::start(&folder.path().join("bmc"), &address, port, Arc::clone(&chassis) as _, Duration::from_secs(1))
+            .unwrap();
     let (port, password) = (port.to_string(), format!("IPMI_PASSWORD={}", bmc.access().password.reveal()));
     let user = bmc.access().user.clone();
     let tell = |words: &[&str]| {
