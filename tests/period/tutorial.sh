@@ -232,9 +232,10 @@ O2CB_BOOTCLUSTER=ocfs2
 # A node that can't write its heartbeat to the disk for (76 - 1) * 2 = 150 seconds resets itself. DRBD stops all writing
 # while a lost peer is being fenced, which may take stonith-timeout (120 s): with less, the survivor would reset itself too.
 O2CB_HEARTBEAT_THRESHOLD=76
-# A node that has been silent for so long counts as cut off, and 156 seconds later the node with the higher number resets
-# itself unless the silent one's heartbeat has stopped for 150 seconds. While a peer is fenced nobody can look at heartbeats,
-# so this must be longer than fencing takes: with 30 seconds a survivor reset itself just when its peer came back.
+# A node that has been silent for so long counts as cut off, and so does one whose kernel is back and refuses the old connection.
+# 156 seconds later the node with the higher number resets itself unless the other's heartbeat has been found dead by then: that
+# takes 150 seconds from when the fencing is over, since nobody can look at heartbeats before. So this must be longer than fencing
+# and those 150 seconds take; and a machine that boots faster than it is fenced costs the other one a reset too.
 O2CB_IDLE_TIMEOUT_MS=300000
 O2CB_KEEPALIVE_DELAY_MS=2000
 O2CB_RECONNECT_DELAY_MS=2000
