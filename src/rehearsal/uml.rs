@@ -212,7 +212,8 @@ impl Lab for Uml {
     }
 
     fn sbd(&self) -> Option<Sbd> {
-        self.shared.as_ref().map(|_| Sbd { disk: "/dev/ubdc".to_owned(), watchdog: "/dev/watchdog0".to_owned() })
+        // The kernel of User-Mode Linux has a watchdog of an older kind of its own, so softdog is the second.
+        self.shared.as_ref().map(|_| Sbd { disk: "/dev/ubdc".to_owned(), watchdog: "/dev/watchdog1".to_owned() })
     }
 
     fn set_bmc(&mut self, machine: Machine, up: bool) -> Result<()> {
