@@ -247,32 +247,27 @@ pub struct View {
 pub fn look(resource: &str, minor: &str) -> Cmd {
     const LOOK: &str = r#"
 [ -r /proc/drbd ] || exit 0
-text= own=
-while IFS= read -r line; do
-	text="$text$line
+state() {
+	text= own=
+	while IFS= read -r line; do
+		text="$text$line
 "
-	# Other resources are somebody else's.
-	case $line in *"$2: cs:"*) [ "${line%%:*}" -eq "$2" ] && own=$line ;; esac
-done </proc/drbd
+		# Other resources are somebody else's.
+		case $line in *"$2: cs:"*) [ "${line%%:*}" -eq "$2" ] && own=$line ;; esac
+	done </proc/drbd
+	case $text in "version: 8"*) ;; *) own=$(drbdsetup status "$1" 2>/dev/null) ;; esac
+}
+state "$1" "$2"
 printf '%s' "$text"
-case $text in
-"version: 8"*) ;;
-*)
-	own=$(drbdsetup status "$1" 2>/dev/null)
-	printf '=== status\n%s\n' "$own"
-	;;
-esac
+case $text in "version: 8"*) ;; *) printf '=== status\n%s\n' "$own" ;; esac
 case $own in
 *ds:UpToDate/UpToDate* | *cs:Sync* | *replication:Sync* | *peer-disk:UpToDate*) ;;
 *)
 	gi=$(drbdadm get-gi "$1" 2>/dev/null </dev/null)
 	# While a connection is made they change: beside a state from before that they would tell of a split brain.
-	now=
-	while IFS= read -r line; do
-		case $line in *"$2: cs:"*) [ "${line%%:*}" -eq "$2" ] && now=$line ;; esac
-	done </proc/drbd
-	case $text in "version: 8"*) ;; *) now=$(drbdsetup status "$1" 2>/dev/null) ;; esac
-	[ "${own%% ro:*}" != "${now%% ro:*}" ] || printf '=== gi\n%s\n' "$gi"
+	before=$own
+	state "$1" "$2"
+	[ "${before%% ro:*}" != "${own%% ro:*}" ] || printf '=== gi\n%s\n' "$gi"
 	;;
 esac
 "#;
