@@ -14,7 +14,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -66,8 +66,7 @@ pub struct Bmc {
     open: fs::File,
     access: answers::Bmc,
     process: Option<Child>,
-    done: Arc<Mutex<Vec<String>>>,
-    ended: Arc<Mutex<bool>>,
+    control: Control,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -95,11 +94,11 @@ impl Bmc {
             let path = folder.join(name);
             fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
         }
-        let (done, ended) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(false)));
-        let (log, flag) = (Arc::clone(&done), Arc::clone(&ended));
+        let control = Control { chassis, dark, done: Arc::default(), ended: Arc::default() };
+        let served = control.clone();
         let thread = thread::Builder::new()
             .name("bmc".to_owned())
-            .spawn(move || serve(&listener, &chassis, dark, &log, &flag))
+            .spawn(move || served.serve(&listener))
             .context("start a thread for a BMC")?;
         let mut bmc = Bmc {
             folder: folder.to_owned(),
@@ -110,8 +109,7 @@ impl Bmc {
                 password: Secret::new(password.as_str()),
             },
             process: None,
-            done,
-            ended,
+            control,
             thread: Some(thread),
         };
         bmc.set(true)?;
@@ -125,7 +123,7 @@ impl Bmc {
 
     /// What it was told to switch, in order: `set power 0`, `set reset 1`.
     pub fn done(&self) -> Vec<String> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.control.done().clone()
     }
 
     /// Pulls the BMC's own plug, so that it answers nobody, or puts it in again. It ends with the thread that does that at
@@ -166,7 +164,7 @@ impl Bmc {
     /// # Errors
     /// When its process can't be ended.
     pub fn end(&mut self) -> Result<()> {
-        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.control.ended() = true;
         self.set(false)
     }
 }
@@ -198,77 +196,96 @@ fn settings(address: &str, port: u16, password: &str, guid: &str) -> String {
     )
 }
 
-fn serve(
-    listener: &UnixListener,
-    chassis: &Arc<dyn Chassis>,
+/// Its chassis control.
+#[derive(Clone)]
+struct Control {
+    chassis: Arc<dyn Chassis>,
+    /// How long the machine stays without power in a reset.
     dark: Duration,
-    done: &Mutex<Vec<String>>,
-    ended: &Arc<Mutex<bool>>,
-) {
-    for stream in listener.incoming() {
-        if *ended.lock().unwrap_or_else(PoisonError::into_inner) {
-            return;
-        }
-        let Ok(mut stream) = stream else { continue };
-        let mut line = String::new();
-        if BufReader::new(&stream).read_line(&mut line).is_err() {
-            continue;
-        }
-        let answer = match obey(line.trim(), chassis, dark, done, ended) {
-            Ok(text) => format!("ok\n{text}"),
-            Err(error) => format!("failed\n{error:#}\n"),
-        };
-        // Who asked may be gone: then nobody wants the answer.
-        let _ = stream.write_all(answer.as_bytes());
-        let _ = stream.shutdown(Shutdown::Both);
+    /// What was switched, in order.
+    done: Arc<Mutex<Vec<String>>>,
+    /// Nothing is switched on any more.
+    ended: Arc<Mutex<bool>>,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("done", &self.done).field("ended", &self.ended).finish_non_exhaustive()
     }
 }
 
-/// `get NAME...` or `set NAME VALUE ...`, as ipmi_sim's chassis control has it.
-fn obey(
-    line: &str,
-    chassis: &Arc<dyn Chassis>,
-    dark: Duration,
-    done: &Mutex<Vec<String>>,
-    ended: &Arc<Mutex<bool>>,
-) -> Result<String> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let note = |what: &str| done.lock().unwrap_or_else(PoisonError::into_inner).push(what.to_owned());
-    match words.as_slice() {
-        ["get", names @ ..] => Ok(names
-            .iter()
-            .map(|name| match *name {
-                "power" => format!("power:{}\n", u8::from(chassis.is_on())),
-                other => format!("{other}:default\n"),
-            })
-            .collect()),
-        ["set", pairs @ ..] => {
-            for pair in pairs.chunks(2) {
-                match pair {
-                    ["power", "0"] => chassis.power_off()?,
-                    ["power", "1"] => chassis.power_on()?,
-                    // A reset of a machine that is off does nothing (IPMI 2.0, 28.3).
-                    ["reset", "1"] if chassis.is_on() => {
-                        chassis.power_off()?;
-                        let (chassis, ended) = (Arc::clone(chassis), Arc::clone(ended));
-                        thread::spawn(move || {
-                            thread::sleep(dark);
-                            // Held meanwhile: behind the BMC's end nothing is switched on any more.
-                            let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
-                            if !*ended {
-                                // Whoever waits for the machine sees that it is off.
-                                let _ = chassis.power_on();
-                            }
-                        });
-                    }
-                    ["reset", _] => continue,
-                    other => anyhow::bail!("this BMC can't do {}", other.join(" ")),
-                }
-                note(&format!("set {}", pair.join(" ")));
+impl Control {
+    fn ended(&self) -> MutexGuard<'_, bool> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn done(&self) -> MutexGuard<'_, Vec<String>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(&self, listener: &UnixListener) {
+        for stream in listener.incoming() {
+            if *self.ended() {
+                return;
             }
-            Ok(String::new())
+            let Ok(mut stream) = stream else { continue };
+            let mut line = String::new();
+            if BufReader::new(&stream).read_line(&mut line).is_err() {
+                continue;
+            }
+            let answer = match self.obey(line.trim()) {
+                Ok(text) => format!("ok\n{text}"),
+                Err(error) => format!("failed\n{error:#}\n"),
+            };
+            // Who asked may be gone: then nobody wants the answer.
+            let _ = stream.write_all(answer.as_bytes());
+            let _ = stream.shutdown(Shutdown::Both);
         }
-        _ => anyhow::bail!("not understood: {line}"),
+    }
+
+    /// `get NAME...` or `set NAME VALUE ...`, as ipmi_sim's chassis control has it.
+    fn obey(&self, line: &str) -> Result<String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["get", names @ ..] => Ok(names
+                .iter()
+                .map(|name| match *name {
+                    "power" => format!("power:{}\n", u8::from(self.chassis.is_on())),
+                    other => format!("{other}:default\n"),
+                })
+                .collect()),
+            ["set", pairs @ ..] => {
+                for pair in pairs.chunks(2) {
+                    match pair {
+                        ["power", "0"] => self.chassis.power_off()?,
+                        ["power", "1"] => self.chassis.power_on()?,
+                        // A reset of a machine that is off does nothing (IPMI 2.0, 28.3).
+                        ["reset", "1"] if self.chassis.is_on() => self.reset()?,
+                        ["reset", _] => continue,
+                        other => anyhow::bail!("this BMC can't do {}", other.join(" ")),
+                    }
+                    self.done().push(format!("set {}", pair.join(" ")));
+                }
+                Ok(String::new())
+            }
+            _ => anyhow::bail!("not understood: {line}"),
+        }
+    }
+
+    /// Cuts the power, and gives it back a while after the answer.
+    fn reset(&self) -> Result<()> {
+        self.chassis.power_off()?;
+        let control = self.clone();
+        thread::spawn(move || {
+            thread::sleep(control.dark);
+            // Held meanwhile: behind the BMC's end nothing is switched on any more.
+            let ended = control.ended();
+            if !*ended {
+                // Whoever waits for the machine sees that it is off.
+                let _ = control.chassis.power_on();
+            }
+        });
+        Ok(())
     }
 }
 

@@ -102,13 +102,14 @@ fn none_is_left_behind() {
 
 #[test]
 fn what_it_cant_do_is_said() {
-    let (machine, done, ended) = (Arc::new(Counter::default()), Mutex::default(), Arc::default());
+    let machine = Arc::new(Counter::default());
     let chassis = Arc::clone(&machine) as Arc<dyn Chassis>;
-    let tell = |line: &str| obey(line, &chassis, DARK, &done, &ended);
+    let control = Control { chassis, dark: DARK, done: Arc::default(), ended: Arc::default() };
+    let tell = |line: &str| control.obey(line);
     assert!(tell("set boot pxe").unwrap_err().to_string().contains("can't do boot pxe"));
     assert!(tell("jump").is_err());
     tell("set reset 1").unwrap();
-    assert_eq!((machine.starts.load(Ordering::Relaxed), done.lock().unwrap().len()), (0, 0));
+    assert_eq!((machine.starts.load(Ordering::Relaxed), control.done().len()), (0, 0));
     assert_eq!(tell("get power boot").unwrap(), "power:0\nboot:default\n");
 }
 
