@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::event::{Event, Sink};
+use crate::event::{Event, Failure, Sink};
 
 /// Format of the journal's lines.
 pub const FORMAT: u32 = 2;
@@ -94,6 +94,17 @@ impl Journal {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error).with_context(|| format!("reading the journal {}", path.display())),
         }
+    }
+
+    /// What failed last, if anything did.
+    ///
+    /// # Errors
+    /// As [`Journal::read`].
+    pub fn last_failure(state: &Path, cluster: &str) -> Result<Option<Failure>> {
+        Ok(Self::read(state, cluster)?.into_iter().rev().find_map(|line| match line.event {
+            Event::Failed(failure) => Some(failure),
+            _ => None,
+        }))
     }
 
     fn append(&mut self, line: &Line) -> Result<()> {

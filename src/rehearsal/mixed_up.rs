@@ -5,7 +5,6 @@ use anyhow::{Result, bail};
 
 use crate::answers::FencingMethod;
 use crate::command::{install, print};
-use crate::event::Event;
 use crate::exit;
 use crate::journal::Journal;
 use crate::setup::Setup;
@@ -23,11 +22,7 @@ pub fn found(setup: &Setup, run: &install::Run<'_>) -> Result<()> {
     let mut wrong = Setup::of(answers, setup.places.clone())?;
     wrong.rehearsal = true;
     let outcome = install::run(&wrong, run)?;
-    let lines = Journal::read(&setup.state, &setup.answers.cluster)?;
-    let said = lines.into_iter().rev().find_map(|line| match line.event {
-        Event::Failed(failure) => Some(failure.what),
-        _ => None,
-    });
+    let said = Journal::last_failure(&setup.state, &setup.answers.cluster)?.map(|failure| failure.what);
     let named = |what: &str| what.contains("the fencing device of") || what.contains("both were rebooted");
     match said {
         Some(what) if outcome.code == exit::STEP_FAILED && named(&what) => {

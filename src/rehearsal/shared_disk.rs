@@ -4,7 +4,6 @@ use anyhow::{Result, bail};
 
 use super::proof;
 use crate::command::{install, print};
-use crate::event::Event;
 use crate::exit;
 use crate::journal::Journal;
 use crate::node::{At, Cmd, Pair};
@@ -17,11 +16,7 @@ use crate::setup::Setup;
 /// When the install does not end there, or a disk can't be prepared.
 pub fn prepared(setup: &Setup, pair: &Pair, run: &install::Run<'_>, disks: &[String]) -> Result<()> {
     let outcome = install::run(setup, run)?;
-    let lines = Journal::read(&setup.state, &setup.answers.cluster)?;
-    let said = lines.into_iter().rev().find_map(|line| match line.event {
-        Event::Failed(failure) => Some(failure),
-        _ => None,
-    });
+    let said = Journal::last_failure(&setup.state, &setup.answers.cluster)?;
     let Some(failure) = said.filter(|failure| {
         let words = format!("{} {}", failure.what, failure.stderr.join(" "));
         outcome.code == exit::STEP_FAILED && words.contains("is not prepared") && words.contains("create")
