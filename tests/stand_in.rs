@@ -85,7 +85,15 @@ fn a_start_that_can_not_write_says_so() {
 fn one_that_still_waits_for_the_mount_runs_and_is_stopped() {
     let agent = Agent::new();
     let mut waiting = Command::new("sh").args(["-c", "sleep 60 & wait"]).spawn().unwrap();
-    std::fs::write(agent.path("run/StandIn-vm01.start"), format!("{}\n", waiting.id())).unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", waiting.id())).unwrap();
+    let began: u64 = stat.rsplit(") ").next().unwrap().split(' ').nth(19).unwrap().parse().unwrap();
+    let started =
+        |began: u64| std::fs::write(agent.path("run/StandIn-vm01.start"), format!("{} {began}\n", waiting.id()));
+    // A process that has the same number and began at another time is somebody else's.
+    started(began + 1).unwrap();
+    assert_eq!((agent.does("monitor").0, agent.does("stop").0), (7, 0));
+    assert!(Path::new(&format!("/proc/{}", waiting.id())).exists());
+    started(began).unwrap();
     assert_eq!(agent.does("monitor").0, 0);
     // The test is its parent: without this it would live on as a zombie, and the agent would wait for it.
     let reaper = std::thread::spawn(move || ended(&mut waiting));
