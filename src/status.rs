@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::answers::Answers;
 use crate::cluster::{ClusterView, OperationView, ResourceView};
-use crate::node::{At, Pair};
+use crate::node::{At, Lost, Pair};
 
 use loss::Loss;
 use node::NodeStatus;
@@ -24,7 +24,7 @@ use vm::VmStatus;
 #[derive(Debug, Clone)]
 pub struct Standing {
     /// The two nodes: what each says, or why it can't be asked.
-    pub nodes: [Result<NodeStatus, String>; 2],
+    pub nodes: [Result<NodeStatus, Lost>; 2],
     /// The cluster, as the node sees it that has a quorum.
     pub view: Option<ClusterView>,
     /// The VMs of the answers.
@@ -79,7 +79,7 @@ impl Standing {
 
     /// From what the nodes said.
     #[must_use]
-    pub fn of(answers: &Answers, nodes: [Result<NodeStatus, String>; 2]) -> Self {
+    pub fn of(answers: &Answers, nodes: [Result<NodeStatus, Lost>; 2]) -> Self {
         let view = best_view(&nodes).cloned();
         let vms = vm::all(answers, view.as_ref());
         let proved = proof::all(answers, &nodes);
@@ -100,7 +100,7 @@ impl Standing {
 }
 
 /// Two nodes that don't see each other tell different stories: the one that may act tells the one that counts.
-fn best_view(nodes: &[Result<NodeStatus, String>; 2]) -> Option<&ClusterView> {
+fn best_view(nodes: &[Result<NodeStatus, Lost>; 2]) -> Option<&ClusterView> {
     let views = || nodes.iter().filter_map(|node| node.as_ref().ok()?.cluster.as_ref().ok());
     views().find(|view| view.quorum).or_else(|| views().next())
 }

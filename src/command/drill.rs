@@ -229,7 +229,7 @@ fn observer(setup: &Setup) -> Result<()> {
 fn healthy(setup: &Setup, pair: &Pair, standing: &Standing) -> Result<(), Failure> {
     for (at, node) in At::BOTH.into_iter().zip(&standing.nodes) {
         if let Err(why) = node {
-            return Err(unreachable(&pair.at(at).name, &crate::node::Lost::Unreachable(why.clone())));
+            return Err(unreachable(&pair.at(at).name, why));
         }
     }
     if !standing.troubles.is_empty() {

@@ -361,7 +361,7 @@ impl Drill<'_> {
             .into_iter()
             .zip(&standing.nodes)
             .map(|(at, node)| {
-                let state = node.as_ref().map_or_else(Clone::clone, &say);
+                let state = node.as_ref().map_or_else(ToString::to_string, &say);
                 format!("{what} on {}: {state}", self.name(at))
             })
             .collect()

@@ -10,7 +10,7 @@ use super::guest;
 use super::ledger::Ledger;
 use super::outcome::Moment;
 use crate::answers::{Answers, Layout};
-use crate::node::{At, Cmd, Pair};
+use crate::node::{At, Cmd, Lost, Pair};
 use crate::status::Standing;
 use crate::status::node::{self, NodeStatus};
 
@@ -44,7 +44,7 @@ struct Seen {
 #[derive(Clone)]
 struct Sample {
     at: f64,
-    looked: Result<NodeStatus, String>,
+    looked: Result<NodeStatus, Lost>,
     boot_id: Option<String>,
 }
 
@@ -206,7 +206,7 @@ impl<'a> Watch<'a> {
                     let boot_id = outputs.pop().filter(crate::node::Output::ok).map(|output| output.line());
                     (NodeStatus::of(self.answers, &outputs), boot_id)
                 }
-                Err(lost) => (Err(lost.to_string()), None),
+                Err(lost) => (Err(lost), None),
             };
             self.record(at, Sample { at: time, looked, boot_id });
             self.pause(EVERY);
@@ -226,7 +226,9 @@ impl<'a> Watch<'a> {
         seen.nodes[at.index()] = Some(sample);
         let [Some(first), Some(second)] = &seen.nodes else { return };
         let of = |sample: &Sample| match &sample.looked {
-            Ok(_) if time - sample.at > STALE => Err(format!("it gives no answer for {:.0} s", time - sample.at)),
+            Ok(_) if time - sample.at > STALE => {
+                Err(Lost::Unreachable(format!("no answer for {:.0} s", time - sample.at)))
+            }
             looked => looked.clone(),
         };
         let standing = Standing::of(self.answers, [of(first), of(second)]);

@@ -7,6 +7,7 @@ use super::trouble::Trouble;
 use super::vm::VmStatus;
 use crate::answers::{Answers, FencingMethod, HypervisorKind, Layout};
 use crate::cluster::ClusterView;
+use crate::node::Lost;
 
 /// What the loss of one node would mean.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,7 +26,7 @@ pub struct Loss {
 #[must_use]
 pub fn of(
     answers: &Answers,
-    nodes: &[Result<NodeStatus, String>; 2],
+    nodes: &[Result<NodeStatus, Lost>; 2],
     view: Option<&ClusterView>,
     vms: &[VmStatus],
     lost: usize,
@@ -42,7 +43,7 @@ pub fn of(
 
 fn obstacles(
     answers: &Answers,
-    survivor: &Result<NodeStatus, String>,
+    survivor: &Result<NodeStatus, Lost>,
     view: Option<&ClusterView>,
     here: &[&VmStatus],
     (gone, left): (&String, &String),
@@ -105,7 +106,7 @@ fn needed(vms: &[&VmStatus]) -> u64 {
 
 /// Each node that has not the memory free for the VMs of the other one: these would not all start when that is lost. A
 /// rehearsal's stand-ins take none.
-pub(super) fn troubles(answers: &Answers, nodes: &[Result<NodeStatus, String>; 2], vms: &[VmStatus]) -> Vec<Trouble> {
+pub(super) fn troubles(answers: &Answers, nodes: &[Result<NodeStatus, Lost>; 2], vms: &[VmStatus]) -> Vec<Trouble> {
     if answers.hypervisor.kind == HypervisorKind::StandIn {
         return Vec::new();
     }

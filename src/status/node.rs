@@ -8,7 +8,7 @@ use crate::answers::{Answers, Layout};
 use crate::cluster::{ClusterView, NOT_CONNECTED};
 use crate::drbd;
 use crate::fencing;
-use crate::node::{At, Cmd, Output, Pair};
+use crate::node::{At, Cmd, Lost, Output, Pair};
 
 /// crm_mon with what each action did last, which [`crate::cluster::CRM_MON`] leaves out.
 const CRM_MON: [&str; 5] = ["crm_mon", "-1", "--inactive", "--timing-details", "--output-as=xml"];
@@ -54,8 +54,8 @@ impl NodeStatus {
     ///
     /// # Errors
     /// Why it can't be asked, in words.
-    pub fn look(answers: &Answers, pair: &Pair, at: At) -> Result<Self, String> {
-        let outputs = pair.at(at).read_all(&reads(answers)).map_err(|lost| lost.to_string())?;
+    pub fn look(answers: &Answers, pair: &Pair, at: At) -> Result<Self, Lost> {
+        let outputs = pair.at(at).read_all(&reads(answers))?;
         Self::of(answers, &outputs)
     }
 
@@ -63,9 +63,9 @@ impl NodeStatus {
     ///
     /// # Errors
     /// When these are not as many as were asked for.
-    pub fn of(answers: &Answers, outputs: &[Output]) -> Result<Self, String> {
+    pub fn of(answers: &Answers, outputs: &[Output]) -> Result<Self, Lost> {
         let [drbd, mounts, cluster, links, hypervisor, load, memory, kept, cib] = outputs else {
-            return Err("it answered something else than was asked".to_owned());
+            return Err(Lost::Dropped("it answered something else than was asked".to_owned()));
         };
         let kept = fencing::parse(kept);
         Ok(Self {

@@ -6,6 +6,7 @@ use super::node::NodeStatus;
 use super::trouble::Trouble;
 use crate::answers::Answers;
 use crate::fencing::Proof;
+use crate::node::Lost;
 
 /// How far one node's fencing is proved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,7 +55,7 @@ impl Proved {
 }
 
 /// Of both nodes; empty while the cluster answers on none of them, or is one that has no proofs (Heartbeat).
-pub(super) fn all(answers: &Answers, nodes: &[Result<NodeStatus, String>; 2]) -> Vec<Proved> {
+pub(super) fn all(answers: &Answers, nodes: &[Result<NodeStatus, Lost>; 2]) -> Vec<Proved> {
     let known = || nodes.iter().filter_map(|node| node.as_ref().ok());
     let Some(configuration) = known().find_map(|node| node.fencing_configuration.as_ref()) else { return Vec::new() };
     answers

@@ -64,7 +64,7 @@ fn view() -> ClusterView {
     }
 }
 
-fn standing(nodes: [Result<NodeStatus, String>; 2]) -> Standing {
+fn standing(nodes: [Result<NodeStatus, Lost>; 2]) -> Standing {
     Standing::of(&answers(), nodes)
 }
 
@@ -141,7 +141,7 @@ fn a_node_that_is_gone_leaves_a_picture_of_the_other() {
     seen.nodes[1].online = false;
     seen.nodes[1].unclean = true;
     left.cluster = Ok(seen);
-    let standing = standing([Ok(left), Err("no answer".into())]);
+    let standing = standing([Ok(left), Err(Lost::Unreachable("no answer".into()))]);
     assert!(names(&standing).starts_with(&["node-unreachable"]));
     let unclean = standing.troubles.iter().find(|trouble| trouble.name == "node-unclean").unwrap();
     let confirm = unclean.mend.iter().find(|mend| mend.command == "stonith_admin --confirm node2").unwrap();
@@ -193,7 +193,7 @@ fn a_constraint_of_drbds_handler_is_named_only_when_both_sides_are_good() {
     forbidden(&mut view);
     let mut alone = node(GOOD, MOUNTS);
     alone.cluster = Ok(view);
-    let standing = standing([Ok(alone), Err("off".into())]);
+    let standing = standing([Ok(alone), Err(Lost::Unreachable("off".into()))]);
     assert!(!names(&standing).contains(&"drbd-fence-left"), "{:?}", standing.troubles);
 }
 
@@ -258,7 +258,7 @@ fn fencing_that_is_not_proved_for_what_it_is_now_is_a_trouble() {
     assert!(skipped.troubles[1].what.contains("left out on request on 2026-11-21"));
     assert_eq!(skipped.troubles[1].mend[0].command, "rm /var/lib/hapair/fencing.skipped");
     // One that is gone has told its peer.
-    let alone = standing([Ok(node(GOOD, MOUNTS)), Err("gone".to_owned())]);
+    let alone = standing([Ok(node(GOOD, MOUNTS)), Err(Lost::Unreachable("gone".to_owned()))]);
     assert!(alone.fencing.proved.iter().all(|one| one.state == proof::State::Proved));
 }
 
@@ -318,7 +318,7 @@ fn a_device_s_last_monitor_is_the_one_where_it_runs() {
 
 #[test]
 fn a_node_whose_host_key_is_not_the_known_one_hides_nothing_of_the_other() {
-    let why = crate::node::Lost::HostKey("it was changed".into()).to_string();
+    let why = Lost::HostKey("it was changed".into());
     let standing = standing([Ok(node(GOOD, MOUNTS)), Err(why)]);
     assert!(!standing.unreachable());
     assert_eq!(names(&standing), ["host-key"]);

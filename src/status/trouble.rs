@@ -8,6 +8,7 @@ use super::vm::VmStatus;
 use crate::answers::{Answers, FencingMethod, Layout};
 use crate::cluster::ClusterView;
 use crate::drbd;
+use crate::node::Lost;
 
 /// Something that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,7 +52,7 @@ impl Trouble {
 #[must_use]
 pub fn all(
     answers: &Answers,
-    nodes: &[Result<NodeStatus, String>; 2],
+    nodes: &[Result<NodeStatus, Lost>; 2],
     view: Option<&ClusterView>,
     vms: &[VmStatus],
 ) -> Vec<Trouble> {
@@ -86,10 +87,10 @@ pub fn all(
     found
 }
 
-fn unreachable(name: &str, why: &str) -> Trouble {
+fn unreachable(name: &str, why: &Lost) -> Trouble {
     let what = format!("{name} can't be asked: {why}");
-    // As `Lost` says it: whoever answers there is not known to be the node.
-    if why.starts_with("its host key") {
+    // Whoever answers there is not known to be the node.
+    if matches!(why, Lost::HostKey(_)) {
         return Trouble::new("host-key", Some(name), what).mend(
             name,
             "for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done",
@@ -142,7 +143,7 @@ fn of_node(answers: &Answers, name: &str, node: &NodeStatus, found: &mut Vec<Tro
     }
 }
 
-fn of_drbd(answers: &Answers, names: [&str; 2], nodes: &[Result<NodeStatus, String>; 2], found: &mut Vec<Trouble>) {
+fn of_drbd(answers: &Answers, names: [&str; 2], nodes: &[Result<NodeStatus, Lost>; 2], found: &mut Vec<Trouble>) {
     for (name, node) in names.into_iter().zip(nodes) {
         let devices = node.iter().flat_map(|node| &node.vm_devices);
         found.extend(devices.filter_map(|(resource, device)| of_device(resource, "", name, device)));
@@ -352,8 +353,8 @@ fn of_fencing(view: &ClusterView, found: &mut Vec<Trouble>) {
 }
 
 /// DRBD's own constraint, for a peer whose data are not good, on a pair where they are.
-fn of_handler(nodes: &[Result<NodeStatus, String>; 2], view: &ClusterView, found: &mut Vec<Trouble>) {
-    let good = |node: &Result<NodeStatus, String>| {
+fn of_handler(nodes: &[Result<NodeStatus, Lost>; 2], view: &ClusterView, found: &mut Vec<Trouble>) {
+    let good = |node: &Result<NodeStatus, Lost>| {
         let device = node.as_ref().ok().and_then(|node| node.drbd.device.as_ref());
         device.is_some_and(|device| device.connected() && !device.syncing() && device.disk == "UpToDate")
     };

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Shown;
 use crate::cluster::ClusterView;
+use crate::node::Lost;
 use crate::status::node::NodeStatus;
 
 /// One object.
@@ -26,9 +27,9 @@ pub(super) fn of(shown: &Shown<'_>) -> Value {
     })
 }
 
-fn of_node(name: &str, node: &Result<NodeStatus, String>) -> Value {
+fn of_node(name: &str, node: &Result<NodeStatus, Lost>) -> Value {
     match node {
-        Err(why) => json!({"name": name, "reachable": false, "why": why}),
+        Err(why) => json!({"name": name, "reachable": false, "why": why.to_string()}),
         Ok(node) => json!({
             "name": name,
             "reachable": true,
