@@ -22,8 +22,9 @@ const ROUND: u64 = 8;
 /// Pause of a node that does not answer: it boots.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The one program that gets one: drbdadm, which is DRBD's own, hands it the shared secret so.
-const DRBDSETUP: &str = "drbdsetup";
+/// The one program that gets one: drbdadm, which is DRBD's own, hands it the shared secret so, and it can't be given in
+/// another way (drbdsetup(8), `--shared-secret`). For the module of DRBD 8.4 it starts itself anew as `drbdsetup-84`.
+const DRBDSETUP: [&str; 2] = ["drbdsetup", "drbdsetup-84"];
 
 /// What a node has seen.
 #[derive(Debug, Default)]
@@ -101,14 +102,14 @@ impl ProcessLists {
         for (name, seen) in self.names.iter().zip(&self.seen) {
             let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             let programs: Vec<&str> =
-                seen.programs.iter().map(String::as_str).filter(|program| *program != DRBDSETUP).collect();
+                seen.programs.iter().map(String::as_str).filter(|program| !DRBDSETUP.contains(program)).collect();
             if !programs.is_empty() {
                 bail!("{name}: a secret was seen among the arguments of {}", programs.join(", "));
             }
             if seen.looks == 0 {
                 bail!("{name}: nobody looked at its list of processes");
             }
-            let own = if seen.programs.contains(DRBDSETUP) {
+            let own = if DRBDSETUP.iter().any(|program| seen.programs.contains(*program)) {
                 ", but for drbdsetup, which gets DRBD's from drbdadm"
             } else {
                 ""
