@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::action::command::Command;
+use crate::action::command::{Command, Where};
 use crate::action::kind::Action;
 use crate::event::Event;
 use crate::journal::Line;
@@ -18,18 +18,20 @@ use crate::step::{Step, Target};
 pub struct Known {
     /// Root's public key on each node, where it has one.
     pub public_keys: [Option<String>; 2],
+    /// The cluster runs on the second node and not on the first: what is in its CIB is taken out of it there.
+    pub cluster_on_second: bool,
     /// Step, title and node of each action that a run of this state folder began.
     begun: BTreeSet<(String, String, Option<String>)>,
 }
 
 impl Known {
-    /// From the public keys and from what the journal holds.
-    pub fn new(public_keys: [Option<String>; 2], lines: &[Line]) -> Self {
+    /// From the public keys, from where the cluster runs, and from what the journal holds.
+    pub fn new(public_keys: [Option<String>; 2], running: [bool; 2], lines: &[Line]) -> Self {
         let begun = lines.iter().filter_map(|line| match &line.event {
             Event::ActionStarting { step, title, node, .. } => Some((step.clone(), title.clone(), node.clone())),
             _ => None,
         });
-        Self { public_keys, begun: begun.collect() }
+        Self { public_keys, cluster_on_second: running == [false, true], begun: begun.collect() }
     }
 }
 
@@ -114,7 +116,7 @@ fn begun_small(title: &str) -> String {
     rest.next().map(|first| first.to_lowercase().chain(rest).collect()).unwrap_or_default()
 }
 
-/// What takes an action back: for each command its instance on each node; only the first for one that is about both.
+/// What takes an action back: for each command its instance on each node; only one for what is about both, where the cluster runs.
 fn commands(
     step: &PlannedStep,
     action: &PlannedAction,
@@ -131,9 +133,13 @@ fn commands(
     first
         .into_iter()
         .zip(second)
-        .map(|(first, second)| {
-            let once = first.scope == crate::action::command::Where::Pair;
-            [Some(first), (!once).then_some(second)]
+        .map(|(first, second)| match first.scope {
+            Where::Node => [Some(first), Some(second)],
+            Where::Pair if known.cluster_on_second => {
+                let second = Command { scope: Where::Node, ..second };
+                [Some(script(second.title.clone(), ":", ":", &[])), Some(second)]
+            }
+            Where::Pair => [Some(first), None],
         })
         .collect()
 }

@@ -18,13 +18,15 @@ use crate::exit;
 use crate::journal::{Journal, Line};
 use crate::lock::{self, Lock};
 use crate::node::{At, Cmd, Pair};
-use crate::plan::{Plan, PlannedAction};
+use crate::plan::{Plan, PlannedAction, PlannedStep};
 use crate::record::{self, Claim, Install};
 use crate::report;
 use crate::secrets::Secrets;
 use crate::setup::{Setup, refused, unanswered};
 use crate::state;
 use crate::undo::{self, Known, Undo, changed_since};
+
+const AUTHORIZED: &str = "/root/.ssh/authorized_keys";
 
 /// What is to be taken back, and how that is shown.
 pub struct Options<'a> {
@@ -116,6 +118,8 @@ pub fn prepared(
         paths
     });
     let mut public_keys = [None, None];
+    let mut authorized = [String::new(), String::new()];
+    let mut running = [false; 2];
     let mut changed = Vec::new();
     let kind = plan.steps.iter().flat_map(|step| &step.actions).find_map(|action| match action.any() {
         Some(Action::SshKey(key)) => Some(key.kind.as_str()),
@@ -123,7 +127,11 @@ pub fn prepared(
     });
     let kind = kind.unwrap_or("ed25519");
     let reads = paths.each_ref().map(|paths| {
-        let mut reads: Vec<Cmd> = vec![ssh_key::public_key_read(kind)];
+        let mut reads: Vec<Cmd> = vec![
+            ssh_key::public_key_read(kind),
+            Cmd::read(["cat", "--", AUTHORIZED]),
+            Cmd::read(["cibadmin", "-Q", "-o", "configuration"]),
+        ];
         reads.extend(paths.iter().map(|path| changed_since(path)));
         reads
     });
@@ -131,7 +139,10 @@ pub fn prepared(
     for (at, outputs) in At::BOTH.into_iter().zip(&outputs) {
         let node = pair.at(at);
         public_keys[at.index()] = outputs.first().filter(|output| output.ok()).map(crate::node::Output::line);
-        for (path, output) in paths[at.index()].iter().zip(&outputs[1..]) {
+        let [_, keys, cib, files @ ..] = outputs.as_slice() else { continue };
+        authorized[at.index()] = keys.text();
+        running[at.index()] = cib.ok();
+        for (path, output) in paths[at.index()].iter().zip(files) {
             if output.ok() {
                 changed.push(format!(
                     "{path} on {} was changed since hapair wrote it: it stays; what stood there before is in {}/backup.",
@@ -141,7 +152,22 @@ pub fn prepared(
             }
         }
     }
-    let mut undo = undo::of(plan, until, names, &Known::new(public_keys, lines));
+    let unknown = At::BOTH.map(|at| public_keys[at.index()].is_none());
+    let mut undo = undo::of(plan, until, names, &Known::new(public_keys, running, lines));
+    let taken_back = |step: &PlannedStep| undo.plan.steps.iter().any(|back| back.step.id == step.step.id);
+    let trusts = |step: &PlannedStep| step.actions.iter().any(|a| matches!(a.any(), Some(Action::SshTrust(_))));
+    if plan.steps.iter().any(|step| taken_back(step) && trusts(step)) {
+        for at in At::BOTH.into_iter().filter(|at| unknown[at.index()]) {
+            let (name, peer) = (&pair.at(at).name, &pair.at(at.peer()).name);
+            // The comment that hapair gives the keys that it makes.
+            let end = format!(" root@{name}");
+            if authorized[at.peer().index()].lines().any(|line| line.trim_end().ends_with(&end)) {
+                changed.push(format!(
+                    "The public key of root of {name} can't be read there, so a line ending in{end} stays in {AUTHORIZED} on {peer}."
+                ));
+            }
+        }
+    }
     undo.left.splice(0..0, changed);
     Ok(undo)
 }

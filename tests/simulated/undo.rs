@@ -125,6 +125,32 @@ fn a_cluster_that_is_down_is_not_taken_for_an_empty_one() {
 }
 
 #[test]
+fn a_cluster_that_runs_on_the_second_node_alone_is_emptied_there() {
+    let (model, state) = installed();
+    model.world.lock().unwrap().machines[0].units.get_mut("pacemaker.service").unwrap().active = false;
+    let undo = undo(&model, &state, Some("vms"));
+    let todo = todo(&model.pair(), &undo.plan).unwrap();
+    assert!(todo.iter().any(|(step, line)| step == "vms" && line.starts_with("node2: take")), "{todo:?}");
+    let (ended, events) = run(&model, &undo.plan, state.path(), None);
+    assert!(matches!(ended, Some(Ended::Done { .. })), "{events:?}");
+    let world = model.world();
+    assert!(!world.cib["resources"].concat().contains("\"vm01\""));
+    assert!(world.cib["resources"].concat().contains("drbd-r0-clone"));
+}
+
+#[test]
+fn a_key_that_can_not_be_told_is_left_and_told() {
+    let (model, state) = installed();
+    model.world.lock().unwrap().machines[0].key = false;
+    let told = |until| {
+        let left = undo(&model, &state, until).left;
+        left.iter().any(|line| line.contains("root@node1 stays in /root/.ssh/authorized_keys on node2"))
+    };
+    assert!(told(None));
+    assert!(!told(Some("vms")), "that step is not taken back");
+}
+
+#[test]
 fn what_somebody_changed_since_is_left_and_told() {
     let (model, state) = installed();
     model.world.lock().unwrap().machines[1].put("/etc/ocfs2/cluster.conf", b"mine now\n");
