@@ -16,6 +16,7 @@ pub mod drbd_connection;
 pub mod drbd_metadata;
 pub mod drbd_role;
 pub mod drbd_sync;
+pub mod fencing_cut;
 pub mod fencing_device;
 pub mod fencing_login;
 pub mod fencing_proof;

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::node::{Cmd, Output};
 
-pub use case::{Case, Look, Stage};
+pub use case::{Case, Cut, Look, Stage};
 pub use configuration::hash;
 
 const LOOK: &str = include_str!("fencing/look.sh");
@@ -32,9 +32,11 @@ pub struct Proof {
     pub by: String,
     /// Method of the answers.
     pub method: String,
+    /// Nobody ordered it: the cluster did so by itself, behind a cut link.
+    pub cut: bool,
     /// When: RFC 3339, UTC.
     pub date: String,
-    /// Seconds from the order to the cluster's word that it was done; `None` where the run was ended meanwhile.
+    /// Seconds from the order, or the cut, to the cluster's word that it was done; `None` where the run was ended meanwhile.
     pub seconds: Option<u64>,
     /// Seconds from the order until both nodes were as before.
     pub whole_after: Option<u64>,
@@ -54,6 +56,7 @@ impl Proof {
             victim: text("victim")?,
             by: text("by")?,
             method: text("method")?,
+            cut: fields.get("way").is_some_and(|way| way == "cut"),
             date: text("date")?,
             seconds: number("seconds"),
             whole_after: number("whole-after"),
@@ -70,6 +73,7 @@ impl Proof {
             ("victim", &self.victim),
             ("by", &self.by),
             ("method", &self.method),
+            ("way", if self.cut { "cut" } else { "order" }),
             ("date", &self.date),
             ("seconds", &number(self.seconds)),
             ("whole-after", &number(self.whole_after)),
@@ -79,14 +83,15 @@ impl Proof {
         ])
     }
 
-    /// For people: `node2 by node1 on 2026-..., method ipmi, 24 s`.
+    /// For people: `node2 by node1 on 2026-..., method ipmi, with the cluster link cut, 24 s`.
     pub fn words(&self) -> String {
         let took = match (self.seconds, self.whole_after) {
             (Some(seconds), Some(whole)) => format!(", {seconds} s, whole again after {whole} s"),
             (Some(seconds), None) => format!(", {seconds} s"),
             _ => String::new(),
         };
-        format!("{} by {} on {}, method {}{took}", self.victim, self.by, self.date, self.method)
+        let cut = if self.cut { ", with the cluster link cut" } else { "" };
+        format!("{} by {} on {}, method {}{cut}{took}", self.victim, self.by, self.date, self.method)
     }
 }
 
@@ -176,6 +181,7 @@ mod tests {
             victim: "node2".to_owned(),
             by: "node1".to_owned(),
             method: "ipmi".to_owned(),
+            cut: false,
             date: "2026-11-23T00:40:00Z".to_owned(),
             seconds: Some(24),
             whole_after: None,

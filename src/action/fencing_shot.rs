@@ -1,4 +1,5 @@
-//! One node really switches the other one off, through the cluster and its fencing device, and all comes back as it was.
+//! One node really switches the other one off, through the cluster and its fencing device, and all comes back as it was; for
+//! one of them the cluster may have done so by itself before (`fencing-cut`).
 //!
 //! What it was before is noted on both nodes first, so that a run that is killed in the middle goes on: what was switched
 //! off once is not switched off again. What came of it is noted by `fencing-proof`.
@@ -49,7 +50,7 @@ impl FencingShot {
         self.case()?.look(seen)
     }
 
-    fn mixed_up(&self, what: String) -> State {
+    pub(super) fn mixed_up(&self, what: String) -> State {
         Refusal::state(
             RefusalKind::Failed,
             what,
@@ -184,4 +185,4 @@ fn running(victim: &str, by: &str, vms: &[String]) -> State {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -123,6 +123,8 @@ kinds! {
     fencing_device = "fencing-device", fencing_device::FencingDevice;
     /// A BMC that lets its user in.
     fencing_login = "fencing-login", fencing_login::FencingLogin;
+    /// The cluster link cut, and a node that the cluster then switched off by itself, for a proof.
+    fencing_cut = "fencing-cut", fencing_cut::FencingCut;
     /// A node that was switched off by the other one, for a proof.
     fencing_shot = "fencing-shot", fencing_shot::FencingShot;
     /// The record of that proof on both nodes.

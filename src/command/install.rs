@@ -224,6 +224,12 @@ fn notes(setup: &Setup, survey: &Survey, lines: &[journal::Line]) -> Vec<String>
                 .to_owned(),
         );
     }
+    if setup.answers.fencing.method.uses_ssh() && survey.platform.messaging == "corosync" {
+        notes.push(
+            "fencing by SSH is proved by order alone, and not with the cluster link cut: SSH goes over that link"
+                .to_owned(),
+        );
+    }
     let cib = &setup.answers.cib;
     if survey.platform.messaging == "corosync" {
         let threshold = crate::variables::migration_threshold(&cib.stickiness, &cib.failure_stickiness);

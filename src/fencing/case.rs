@@ -5,7 +5,7 @@ use roxmltree::Document;
 use super::{Fields, Kept, Proof, hash, lines, look, parse};
 use crate::action::wait::views;
 use crate::action::{Seen, State};
-use crate::cluster::{CRM_MON, ClusterView, NOT_CONNECTED};
+use crate::cluster::{CRM_MON, ClusterView, NOT_CONNECTED, ResourceView};
 use crate::drbd;
 use crate::node::{At, Cmd};
 
@@ -54,6 +54,19 @@ pub enum Stage {
     Wrong(String),
 }
 
+/// How far the trial with the cluster link cut has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cut {
+    /// It was not made, or came to nothing.
+    Open,
+    /// The node of this name was switched off; not all is as before yet.
+    Returning(String, Vec<String>),
+    /// It was made, needs not be, or can't be here.
+    Over,
+    /// Both were switched off.
+    Wrong(String),
+}
+
 impl Case {
     /// From a step: names, the victim's name, method, mount.
     pub fn of(nodes: &[String], victim: &str, method: &str, mount: &str) -> Option<Self> {
@@ -96,7 +109,18 @@ impl Case {
         if now.is_empty() || now == field("own-boot") {
             return None;
         }
-        Some(if boot(self.victim) == field("old-boot") {
+        let alone = boot(self.victim) == field("old-boot");
+        if field("way") == "cut" {
+            // Alone: the victim was the quicker one, and that is no mistake.
+            return (!alone).then(|| {
+                format!(
+                    "with the cluster link cut both nodes were switched off: {shooter} and {name} have shot each other, so the \
+                     delay of one of their fencing devices (pcmk_delay_base) is too short for these machines or is gone; or the \
+                     devices are mixed up"
+                )
+            });
+        }
+        Some(if alone {
             format!(
                 "the fencing device of {name} switches {shooter} off: {shooter} ordered that {name} be switched off, and was \
                  rebooted itself (boot id {} became {now}), while {name} ran on",
@@ -230,6 +254,28 @@ impl Look {
         }
     }
 
+    /// How far the trial with the cluster link cut has come.
+    pub fn cut(&self) -> Cut {
+        match (self.stage(), self.attempt()) {
+            (Stage::Proved | Stage::Skipped | Stage::Back, _) => Cut::Over,
+            (_, None) => Cut::Open,
+            // It was left to an order, or can't be made here.
+            (_, Some(attempt)) if attempt.get("way").is_none_or(|way| way != "cut") => Cut::Over,
+            (_, Some(attempt)) if attempt.contains_key("cut-not") => Cut::Over,
+            (Stage::Wrong(what), _) => Cut::Wrong(what),
+            (Stage::Returning(missing), _) => Cut::Returning(self.case.name().to_owned(), missing),
+            (Stage::Open, Some(attempt)) => {
+                let by = &self.kept[self.case.victim.peer().index()];
+                if attempt.get("ordered").is_none_or(|word| word != "yes") || attempt.get("own-boot") == Some(&by.boot)
+                {
+                    return Cut::Open;
+                }
+                let missing = self.missing(attempt);
+                if missing.is_empty() { Cut::Over } else { Cut::Returning(self.case.by().to_owned(), missing) }
+            }
+        }
+    }
+
     /// What is not as it was before the attempt.
     fn missing(&self, attempt: &Fields) -> Vec<String> {
         let mut missing: Vec<String> = self.views.iter().flat_map(|view| self.members(view)).collect();
@@ -280,13 +326,18 @@ impl Look {
 
     /// Resources that would die with the victim: all but fencing devices and clones.
     pub fn vms_on_victim(&self) -> Vec<String> {
+        let there = self.mortal().filter(|resource| resource.nodes.iter().any(|node| node == self.case.name()));
+        there.map(|resource| resource.id.clone()).collect()
+    }
+
+    /// Whether anything runs that would die with one of the nodes.
+    pub fn runs_vms(&self) -> bool {
+        self.mortal().any(|resource| !resource.nodes.is_empty())
+    }
+
+    fn mortal(&self) -> impl Iterator<Item = &ResourceView> {
         let view = &self.views[self.case.victim.peer().index()];
-        view.resources
-            .iter()
-            .filter(|resource| resource.clone.is_none() && !resource.agent.starts_with("stonith:"))
-            .filter(|resource| resource.nodes.iter().any(|node| node == self.case.name()))
-            .map(|resource| resource.id.clone())
-            .collect()
+        view.resources.iter().filter(|resource| resource.clone.is_none() && !resource.agent.starts_with("stonith:"))
     }
 
     /// The note of an attempt that is about to be made.
@@ -323,6 +374,7 @@ impl Look {
             victim: self.case.name().to_owned(),
             by: self.case.by().to_owned(),
             method: self.case.method.clone(),
+            cut: field("way") == "cut",
             date: by.now.clone(),
             seconds,
             // A run that was ended and went on later can't tell: it was not there.

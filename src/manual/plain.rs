@@ -143,6 +143,7 @@ pub(super) fn orders(action: &Action, at: At) -> Vec<Order> {
         | Action::Wait(_)
         | Action::FencingDevice(_)
         | Action::FencingLogin(_)
+        | Action::FencingCut(_)
         | Action::FencingProof(_)
         | Action::Ring(_)
         | Action::Verify(_)

@@ -32,9 +32,9 @@ use crate::answers;
 /// Memory of a machine: the whole cluster stack takes about 270 MiB.
 const MEMORY_MIB: u64 = 768;
 
-/// How long a reset machine is dark, as a server is that tests itself before it starts anything. These would be back within
-/// seconds, while they are still being fenced, and OCFS2 on the other node resets that then (docs/recovery.md).
-const POST: Duration = Duration::from_secs(60);
+/// How long a reset machine is dark. A server takes a minute to test itself before it starts anything; these are back at once,
+/// while they are still being fenced, which is harder on the other node (`templates/boot/o2net.service.tera`).
+const DARK: Duration = Duration::from_secs(2);
 
 /// Two machines, and the wires between them.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ pub fn new(wish: &Wish, say: &dyn Fn(&str)) -> Result<Uml> {
     });
     let bmc = |machine: Machine| {
         let (number, chassis) = (machine.index() + 1, Arc::clone(&machines[machine.index()]));
-        Bmc::start(&folder.join(format!("bmc-{number}")), &network.bmc(machine), bmc::PORT, chassis, POST)
+        Bmc::start(&folder.join(format!("bmc-{number}")), &network.bmc(machine), bmc::PORT, chassis, DARK)
     };
     let addresses = Machine::BOTH.map(|machine| network.address(Bridge::Management, machine));
     Ok(Uml {

@@ -27,7 +27,8 @@ struct Breaks {
 impl Transport for Breaks {
     fn exec(&self, cmd: &Cmd) -> Result<Output, Lost> {
         // A reboot breaks the connection in any case: it is no failure there.
-        let reboots = |word: &String| word.contains("setsid sh -c 'sleep 1") || word.contains("stonith_admin --reboot");
+        let ends = ["setsid sh -c 'sleep 1", "stonith_admin --reboot", "the cluster link was cut for"];
+        let reboots = |word: &String| ends.iter().any(|end| word.contains(end));
         if cmd.effect == Effect::Read || cmd.argv.iter().any(reboots) {
             return self.inner.exec(cmd);
         }

@@ -4,25 +4,25 @@ use crate::action::fencing_proof::FencingProof;
 use crate::fencing;
 use crate::node::Output;
 
-const RUNNING: &str = include_str!("../../../tests/crm_mon/running.xml");
+pub(in crate::action) const RUNNING: &str = include_str!("../../../tests/crm_mon/running.xml");
 const CIB: &str = r#"<configuration><crm_config/><resources><primitive id="fence-null" class="stonith" type="null"><instance_attributes id="p"><nvpair id="c" name="hostlist" value="node1"/></instance_attributes></primitive></resources><constraints/></configuration>"#;
 const DRBD: &str = "version: 8.4.11\n 0: cs:Connected ro:Primary/Primary ds:UpToDate/UpToDate C r-----\n";
 const MOUNTS: &str = "/dev/drbd0 /drbd0 ocfs2 rw,noatime 0 0\n";
 
 /// What the nodes say, with what they have noted.
 #[derive(Clone)]
-struct Nodes {
-    boots: [&'static str; 2],
-    kept: [String; 2],
-    history: String,
-    drbd: [String; 2],
-    mounts: [String; 2],
-    crm_mon: String,
-    cib: String,
+pub(in crate::action) struct Nodes {
+    pub(in crate::action) boots: [&'static str; 2],
+    pub(in crate::action) kept: [String; 2],
+    pub(in crate::action) history: String,
+    pub(in crate::action) drbd: [String; 2],
+    pub(in crate::action) mounts: [String; 2],
+    pub(in crate::action) crm_mon: String,
+    pub(in crate::action) cib: String,
 }
 
 impl Nodes {
-    fn new() -> Self {
+    pub(in crate::action) fn new() -> Self {
         Self {
             boots: ["a1", "b1"],
             kept: [String::new(), String::new()],
@@ -51,21 +51,21 @@ impl Nodes {
         .to_vec()
     }
 
-    fn with<T>(&self, f: impl FnOnce(&Seen<'_>) -> T) -> T {
+    pub(in crate::action) fn with<T>(&self, f: impl FnOnce(&Seen<'_>) -> T) -> T {
         let (first, second) = (self.outputs(At::First), self.outputs(At::Second));
         f(&Seen { outputs: [&first, &second], memory: &Memory::default() })
     }
 
-    fn shot(&self) -> State {
+    pub(in crate::action) fn shot(&self) -> State {
         self.with(|seen| shot().judge(At::First, seen))
     }
 
-    fn proof(&self) -> State {
+    pub(in crate::action) fn proof(&self) -> State {
         self.with(|seen| proof("").judge(At::First, seen))
     }
 
     /// Does what a record's orders say, as the nodes would.
-    fn keep(&mut self, orders: &[Order]) {
+    pub(in crate::action) fn keep(&mut self, orders: &[Order]) {
         for order in orders.iter().filter(|order| order.cmd.argv.len() == 7) {
             let [name, text, instead] = &order.cmd.argv[4..] else { panic!() };
             let kept = &mut self.kept[order.at.index()];
@@ -79,7 +79,7 @@ impl Nodes {
     }
 }
 
-fn shot() -> FencingShot {
+pub(in crate::action) fn shot() -> FencingShot {
     FencingShot {
         nodes: vec!["node1".to_owned(), "node2".to_owned()],
         victim: "node2".to_owned(),
@@ -89,7 +89,7 @@ fn shot() -> FencingShot {
     }
 }
 
-fn proof(skip: &str) -> FencingProof {
+pub(in crate::action) fn proof(skip: &str) -> FencingProof {
     let FencingShot { nodes, victim, method, mount, .. } = shot();
     FencingProof { nodes, victim, method, mount, skip: skip.to_owned() }
 }
@@ -105,11 +105,11 @@ fn ordered() -> Nodes {
 }
 
 /// What the script that gives the order notes first.
-fn at_the_order(nodes: &mut Nodes) {
+pub(in crate::action) fn at_the_order(nodes: &mut Nodes) {
     nodes.kept[0].push_str("fencing-node2.trying ordered=yes\n");
 }
 
-fn fenced(nodes: &mut Nodes) {
+pub(in crate::action) fn fenced(nodes: &mut Nodes) {
     nodes.boots[1] = "b2";
     nodes.history = "<r><fence_event status=\"success\" action=\"reboot\" target=\"node2\" completed=\"2026-11-23 00:01:00Z\"/></r>".to_owned();
 }

@@ -80,6 +80,10 @@ fn script_of(world: &mut World, at: At, cmd: &Cmd, script: &str, args: &[&str]) 
         machine.records.remove(args[2]);
         return says("");
     }
+    if script.contains("the cluster link was cut for") {
+        assert_eq!(args[6..], ["10.0.0.2", "udp"], "the peer's address on the one link there is");
+        return shoot(world, at, &args[..2]);
+    }
     if script.contains("stonith_admin --reboot") {
         return shoot(world, at, args);
     }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use hapair::action::fencing_cut::FencingCut;
+use hapair::action::fencing_shot::FencingShot;
 use hapair::action::kind::Action;
 use hapair::node::scripted::{fails, says};
 use hapair::node::{At, Cmd, Output};
@@ -202,7 +204,7 @@ pub fn of(world: &World, at: At, action: &Action, index: usize, cmd: &Cmd) -> Ou
             says(if there { lines.concat() } else { String::new() })
         }
         (Action::FencingLogin(_), _) => says(if machine.has("ipmitool") { "ok\n" } else { "missing\n" }),
-        (Action::FencingShot(_) | Action::FencingProof(_), 0) => {
+        (Action::FencingCut(_) | Action::FencingShot(_) | Action::FencingProof(_), 0) => {
             let mut text = format!("boot {}uptime 1000\nnow 2026-11-23T00:00:00Z\n", boot_id(world, at));
             for (name, kept) in &machine.records {
                 if name.starts_with("fencing") {
@@ -211,16 +213,17 @@ pub fn of(world: &World, at: At, action: &Action, index: usize, cmd: &Cmd) -> Ou
             }
             says(text)
         }
-        (Action::FencingShot(_) | Action::FencingProof(_), 3) => {
+        (Action::FencingCut(_) | Action::FencingShot(_) | Action::FencingProof(_), 3) => {
             says(if machine.mounted { "/dev/drbd0 /drbd0 ocfs2 rw 0 0\n" } else { "" })
         }
-        (Action::FencingShot(shot), 5) => match world.fenced.get(&shot.victim) {
-            Some(when) => says(format!(
-                "<r><fence_event status=\"success\" target=\"{}\" completed=\"2026-11-23 00:00:{when:02}Z\"/></r>",
-                shot.victim
-            )),
-            None => says("<r/>"),
-        },
+        (Action::FencingCut(FencingCut { victim, .. }) | Action::FencingShot(FencingShot { victim, .. }), 5) => {
+            match world.fenced.get(victim) {
+                Some(when) => says(format!(
+                    "<r><fence_event status=\"success\" target=\"{victim}\" completed=\"2026-11-23 00:00:{when:02}Z\"/></r>"
+                )),
+                None => says("<r/>"),
+            }
+        }
         (Action::SharedFile(_) | Action::DiskImage(_), 0) => {
             if machine.mounted {
                 says("")
