@@ -214,7 +214,7 @@ pub static FIELDS: &[Field] = &[
         "A block for each node, under the node's name (or `node1` and `node2`): what switches this node off.",
     ),
     text("fencing.<node>.address", &form::HOST, IPMI, "Address of the node's BMC."),
-    text("fencing.<node>.user", &form::LINE, IPMI, "User of the BMC; it needs the right to switch power."),
+    text("fencing.<node>.user", &form::BMC_USER, IPMI, "User of the BMC; it needs the right to switch power."),
     secret("fencing.<node>.password", IPMI, "Password of the BMC."),
     text("fencing.agent", &form::AGENT, When("`method: agent`"), "Name of the fence agent, such as fence_apc_snmp."),
     secret(

@@ -76,6 +76,7 @@ forms! {
     ACCEPT: "`ssh` or `softdog`", OneOf(UNSAFE), |text| value::choice(text, UNSAFE);
     AGENT: "a fence agent", Pattern("^fence_[A-Za-z0-9_-]+$"), value::agent;
     LINE: "a text", Any, value::line;
+    BMC_USER: "a text of at most 16 bytes", Pattern("^.{1,16}$"), value::bmc_user;
     SECRET: "a text, env:NAME or file:PATH", Any, value::line;
     STICKINESS: "a number or INFINITY", Score("INFINITY"), value::stickiness;
     FAILURE: "a number or -INFINITY", Score("-INFINITY"), value::failure_stickiness;
