@@ -81,6 +81,9 @@ pub fn new(wish: &Wish, options: &Options, say: &dyn Fn(&str)) -> Result<Qemu> {
     let server = Server::start(&base.packages)?;
     let authorized = identity::key_pair(&login_key(&folder), "hapair rehearse")?;
     let mut known_hosts = String::new();
+    let [ssh_first, ssh_second, bmc_first, bmc_second, cluster_first, cluster_second, second_first, second_second] =
+        free_ports()?;
+    let wires = [[cluster_first, cluster_second], [second_first, second_second]];
     let mut make = |machine: Machine| -> Result<Hardware> {
         let index = machine.index();
         say(&format!("making {}'s disk", wish.names[index]));
@@ -88,15 +91,15 @@ pub fn new(wish: &Wish, options: &Options, say: &dyn Fn(&str)) -> Result<Qemu> {
         disk::copy(&base, &disk, wish)?;
         let own = folder.join(format!("machine-{}", index + 1));
         let public = identity::write(&own, &disk, wish, machine, &authorized, server.port())?;
-        let port = free_port()?;
+        let port = [ssh_first, ssh_second][index];
         let key: Vec<&str> = public.split_whitespace().take(2).collect();
         let _ = writeln!(known_hosts, "[{}]:{port} {}", Ipv4Addr::LOCALHOST, key.join(" "));
         let console = folder.join(format!("console-{}.log", index + 1));
-        Ok(Hardware { machine, name: wish.names[index].clone(), disk, console, sockets: sockets.clone(), port })
+        Ok(Hardware { machine, name: wish.names[index].clone(), disk, console, sockets: sockets.clone(), port, wires })
     };
     let hardware = [make(Machine::First)?, make(Machine::Second)?];
     fs::write(known_hosts_file(&folder), known_hosts).context("write the machines' host keys")?;
-    let ports = [free_port()?, free_port()?];
+    let ports = [bmc_first, bmc_second];
     let far_end = |hardware: &Hardware| FarEnd::start(&hardware.far_end(), &hardware.management(), ports);
     let management = [far_end(&hardware[0])?, far_end(&hardware[1])?];
     let machines = hardware.map(|hardware| {
@@ -268,17 +271,21 @@ fn sockets(folder: &Path) -> Result<(PathBuf, Option<TempDir>)> {
     Ok((short.path().to_owned(), Some(short)))
 }
 
-/// A port on 127.0.0.1 that nobody listens on, by TCP or UDP, below those that the kernel gives to outgoing connections: one of those
+/// Ports on 127.0.0.1 that nobody listens on, by TCP or UDP, below those that the kernel gives to outgoing connections: one of those
 /// could be taken while a machine is off.
-fn free_port() -> Result<u16> {
-    for _ in 0..100 {
+fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
+    let mut free = Vec::with_capacity(COUNT);
+    for _ in 0..100 * COUNT {
         let port = 20000 + u16::from_ne_bytes(random::bytes()?) % 10000;
         let place = (Ipv4Addr::LOCALHOST, port);
-        if TcpListener::bind(place).is_ok() && UdpSocket::bind(place).is_ok() {
-            return Ok(port);
+        if !free.contains(&port) && TcpListener::bind(place).is_ok() && UdpSocket::bind(place).is_ok() {
+            free.push(port);
+        }
+        if let Ok(ports) = <[u16; COUNT]>::try_from(free.as_slice()) {
+            return Ok(ports);
         }
     }
-    bail!("found no free port between 20000 and 29999 on 127.0.0.1 for a machine's SSH or its BMC")
+    bail!("found no {COUNT} free ports between 20000 and 29999 on 127.0.0.1 for the machines' SSH, links and BMCs")
 }
 
 /// Both machines' memory, and what QEMU itself takes, have to be there: a swapping host makes every time limit wrong.
@@ -313,6 +320,8 @@ mod tests {
 
     #[test]
     fn ports_are_free_and_low() {
-        assert!((20000..30000).contains(&free_port().unwrap()));
+        let ports: [u16; 8] = free_ports().unwrap();
+        assert!(ports.iter().all(|port| (20000..30000).contains(port)), "{ports:?}");
+        assert!(ports.iter().enumerate().all(|(index, port)| !ports[..index].contains(port)), "{ports:?}");
     }
 }

@@ -75,7 +75,6 @@ forms! {
     METHOD: "a fencing method", OneOf(METHODS), |text| value::choice(text, METHODS);
     ACCEPT: "`ssh` or `softdog`", OneOf(UNSAFE), |text| value::choice(text, UNSAFE);
     AGENT: "a fence agent", Pattern("^fence_[A-Za-z0-9_-]+$"), value::agent;
-    LINE: "a text", Any, value::line;
     BMC_USER: "a text of at most 16 bytes", Pattern("^.{1,16}$"), value::bmc_user;
     SECRET: "a text, env:NAME or file:PATH", Any, value::line;
     STICKINESS: "a number or INFINITY", Score("INFINITY"), value::stickiness;

@@ -19,6 +19,8 @@ pub(super) struct Hardware {
     pub(super) sockets: PathBuf,
     /// Port on 127.0.0.1 that leads to the machine's SSH.
     pub(super) port: u16,
+    /// For the cluster's link and the second one, the UDP port on 127.0.0.1 of each machine's end.
+    pub(super) wires: [[u16; 2]; 2],
 }
 
 impl Hardware {
@@ -71,20 +73,17 @@ impl Hardware {
         );
         add("-netdev", format!("user,id=management,ipv6=off,hostfwd=tcp:127.0.0.1:{}-:22", self.port));
         add("-device", format!("virtio-net-pci,romfile=,netdev=management,mac=52:54:00:77:00:{number:02x},addr=0x3"));
-        let between = |link| (self.socket(link, self.machine), self.socket(link, other(self.machine)));
-        for (id, card, (here, there), slot, middle) in [
-            (cable(Link::Cluster), card(Link::Cluster), between(Link::Cluster), 4, 1),
-            (cable(Link::Second), card(Link::Second), between(Link::Second), 6, 2),
-            ("bmcs", "card-bmcs", (self.management(), self.far_end()), 9, 3),
+        let far_end = format!(
+            "local.type=unix,local.path={},remote.type=unix,remote.path={}",
+            path(&self.management()),
+            path(&self.far_end())
+        );
+        for (id, card, ends, slot, middle) in [
+            (cable(Link::Cluster), card(Link::Cluster), self.wire(0), 4, 1),
+            (cable(Link::Second), card(Link::Second), self.wire(1), 6, 2),
+            ("bmcs", "card-bmcs", far_end, 9, 3),
         ] {
-            add(
-                "-netdev",
-                format!(
-                    "dgram,id={id},local.type=unix,local.path={},remote.type=unix,remote.path={}",
-                    path(&here),
-                    path(&there)
-                ),
-            );
+            add("-netdev", format!("dgram,id={id},{ends}"));
             add(
                 "-device",
                 format!(
@@ -95,8 +94,13 @@ impl Hardware {
         words
     }
 
-    fn socket(&self, link: Link, machine: Machine) -> PathBuf {
-        self.sockets.join(format!("{}-{}", cable(link), machine.index() + 1))
+    /// Both ends of a link. UDP, since a frame for a machine that takes none just now must be lost as on a wire: a socket of the
+    /// file system holds ten frames and then says "try again", which QEMU does at once and for ever, at the cost of the machine
+    /// that sends.
+    fn wire(&self, link: usize) -> String {
+        let [here, there] = [self.machine, other(self.machine)].map(|machine| self.wires[link][machine.index()]);
+        let end = |side: &str, port: u16| format!("{side}.type=inet,{side}.host=127.0.0.1,{side}.port={port}");
+        format!("{},{}", end("local", here), end("remote", there))
     }
 }
 
@@ -152,20 +156,17 @@ mod tests {
             console: "/s/c".into(),
             sockets: "/s".into(),
             port: 20022,
+            wires: [[20001, 20002], [20003, 20004]],
         });
         let [first, second] = hardware.map(|one| one.arguments().join(" "));
-        assert!(
-            first.contains(
-                "dgram,id=cluster,local.type=unix,local.path=/s/cluster-1,remote.type=unix,remote.path=/s/cluster-2"
-            ),
-            "{first}"
-        );
-        assert!(
-            second.contains(
-                "dgram,id=cluster,local.type=unix,local.path=/s/cluster-2,remote.type=unix,remote.path=/s/cluster-1"
-            ),
-            "{second}"
-        );
+        let wire = |id: &str, here: u16, there: u16| {
+            format!(
+                "dgram,id={id},local.type=inet,local.host=127.0.0.1,local.port={here},remote.type=inet,remote.host=127.0.0.1,remote.port={there}"
+            )
+        };
+        assert!(first.contains(&wire("cluster", 20001, 20002)), "{first}");
+        assert!(second.contains(&wire("cluster", 20002, 20001)), "{second}");
+        assert!(second.contains(&wire("second", 20004, 20003)), "{second}");
         assert!(first.contains("file=/s/a,,b,if=none"), "{first}");
         assert!(first.contains("addr=0x4") && first.contains("addr=0x6"), "{first}");
         assert!(first.contains("local.path=/s/management-1,remote.type=unix,remote.path=/s/far-end-1"), "{first}");

@@ -7,19 +7,22 @@ use super::super::emulator::{Bug, Emulator, found};
 use super::*;
 use crate::rehearsal::bmc::{Bmc, Chassis as _};
 use crate::rehearsal::command;
+use crate::rehearsal::qemu::free_ports;
 
 /// Tells on its serial port that it boots, and then waits for ever:
 /// `mov $0x3f8,%dx; mov $'B',%al; out %al,(%dx); hlt; jmp .-1`.
 const BOOTS: [u8; 9] = [0xba, 0xf8, 0x03, 0xb0, b'B', 0xee, 0xf4, 0xeb, 0xfd];
 
 fn hardware(folder: &Path) -> Hardware {
+    let [port, wires @ ..] = free_ports::<5>().unwrap();
     Hardware {
         machine: Machine::First,
         name: "node1".to_owned(),
         disk: folder.join("disk"),
         console: folder.join("console"),
         sockets: folder.to_owned(),
-        port: super::super::free_port().unwrap(),
+        port,
+        wires: [[wires[0], wires[1]], [wires[2], wires[3]]],
     }
 }
 
@@ -50,7 +53,7 @@ fn a_bmc_really_switches_a_qemu() {
     arguments.extend(hardware.arguments());
     let chassis = Arc::new(Chassis::new(program, arguments, hardware, folder.path().join("log")));
     let console = chassis.hardware.console.clone();
-    let (address, port) = (Ipv4Addr::LOCALHOST.to_string(), super::super::free_port().unwrap());
+    let (address, [port]) = (Ipv4Addr::LOCALHOST.to_string(), free_ports().unwrap());
     let mut bmc =
         Bmc::start(&folder.path().join("bmc"), &address, port, Arc::clone(&chassis) as _, Duration::from_secs(1))
             .unwrap();
