@@ -235,7 +235,8 @@ O2CB_HEARTBEAT_THRESHOLD=76
 # A node that has been silent for so long counts as cut off, and so does one whose kernel is back and refuses the old connection.
 # 156 seconds later the node with the higher number resets itself unless the other's heartbeat has been found dead by then: that
 # takes 150 seconds from when the fencing is over, since nobody can look at heartbeats before. So this must be longer than fencing
-# and those 150 seconds take; and a machine that boots faster than it is fenced costs the other one a reset too.
+# and those 150 seconds take; and a machine that boots faster than it is fenced must not refuse meanwhile: let it wait in its
+# boot loader for a minute, or it costs the other one a reset too.
 O2CB_IDLE_TIMEOUT_MS=300000
 O2CB_KEEPALIVE_DELAY_MS=2000
 O2CB_RECONNECT_DELAY_MS=2000
@@ -653,7 +654,7 @@ on 1 sh /root/cluster/load.sh load resources /root/cluster/stonith.xml
 # At the end each node really switches the other one off, one after the other. A fencing device that answers may still
 # belong to the wrong machine; only a machine that went down, and came back with all it carried, proves it.
 #
-# Careful: Each node is switched off once, without a warning to it. No VM is defined yet. On a pair that has VMs, and whose fencing was changed, they have to be moved away first.
+# Careful: Each node is switched off once, without a warning to it, the first by an order, the second by the cluster itself, after the cluster link was cut for the purpose (by order too where fencing is by SSH, which goes over that link, where the link can't be cut, or while VMs run). No VM is defined yet. On a pair that has VMs, and whose fencing was changed, they have to be moved away first.
 
 # service xendomains: not started at boot
 on both update-rc.d -f xendomains remove
