@@ -16,8 +16,8 @@ use crate::node::{At, Cmd, quote};
 
 const SHOOT: &str = include_str!("../fencing/shoot.sh");
 
-/// Levels may try several devices, each for two minutes.
-const LONGEST: Duration = Duration::from_secs(420);
+/// Levels may try several devices, each for four minutes (`shoot.sh`) and a fifth of that.
+const LONGEST: Duration = Duration::from_secs(900);
 
 /// How long the node may take to come back with all it carried. Servers take minutes to start; emulated ones, more.
 const LIMIT: Duration = Duration::from_secs(2700);

@@ -3,7 +3,8 @@
 note() { printf '%s\n' "$1" >>"/var/lib/hapair/$2" && sync "/var/lib/hapair/$2"; }
 note ordered=yes "$2" || exit 1
 read -r began _ </proc/uptime
-stonith_admin --reboot "$1" --timeout 120 || {
+# Twice what the cluster itself allows: the delay of the device counts, and an emulated machine takes two minutes for an order.
+stonith_admin --reboot "$1" --timeout 240 || {
 	code=$?
 	note ordered=no "$2"
 	echo "the cluster could not switch $1 off; its fencing devices said:" >&2
