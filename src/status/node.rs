@@ -13,6 +13,18 @@ use crate::node::{At, Cmd, Lost, Output, Pair};
 /// crm_mon with what each action did last, which [`crate::cluster::CRM_MON`] leaves out.
 const CRM_MON: [&str; 5] = ["crm_mon", "-1", "--inactive", "--timing-details", "--output-as=xml"];
 
+/// The units that the pair lives by: what hapair starts at boot, and what those bring with them.
+const UNITS: [&str; 8] = [
+    "corosync.service",
+    "pacemaker.service",
+    "sbd.service",
+    "o2cb.service",
+    "hapair-o2net.service",
+    "mountdrbd.service",
+    "xen.service",
+    "drbd.service",
+];
+
 /// What one node says of itself.
 #[derive(Debug, Clone)]
 pub struct NodeStatus {
@@ -36,6 +48,8 @@ pub struct NodeStatus {
     pub fencing: fencing::Kept,
     /// Hash of the fencing configuration in its CIB, if the cluster runs.
     pub fencing_configuration: Option<String>,
+    /// Those of [`UNITS`] that systemd calls failed.
+    pub failed_units: Vec<String>,
 }
 
 /// A mounted file system.
@@ -64,7 +78,7 @@ impl NodeStatus {
     /// # Errors
     /// When these are not as many as were asked for.
     pub fn of(answers: &Answers, outputs: &[Output]) -> Result<Self, Lost> {
-        let [drbd, mounts, cluster, links, hypervisor, load, memory, kept, cib] = outputs else {
+        let [drbd, mounts, cluster, links, hypervisor, load, memory, kept, cib, failed] = outputs else {
             return Err(Lost::Dropped("it answered something else than was asked".to_owned()));
         };
         let kept = fencing::parse(kept);
@@ -81,6 +95,7 @@ impl NodeStatus {
             hypervisor: hypervisor.line(),
             load: load.line().split_whitespace().take(3).collect::<Vec<_>>().join(" "),
             memory: memory::parse(&memory.text()),
+            failed_units: failed_units(&failed.text()),
         })
     }
 }
@@ -98,7 +113,17 @@ pub fn reads(answers: &Answers) -> Vec<Cmd> {
         memory::read(),
         fencing::look(),
         Cmd::read(["cibadmin", "-Q", "-o", "configuration"]),
+        Cmd::read(
+            ["systemctl", "list-units", "--all", "--state=failed", "--plain", "--no-legend", "--"]
+                .into_iter()
+                .chain(UNITS),
+        ),
     ]
+}
+
+/// Names from `systemctl list-units --plain --no-legend` (systemctl(1)): the first word of each line. Without systemd: none.
+fn failed_units(list: &str) -> Vec<String> {
+    list.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
 /// What `/proc/drbd` of 8.4 tells of the other devices; `drbdadm` takes `minor-1` for the resource of minor number 1.
