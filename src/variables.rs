@@ -66,7 +66,7 @@ impl Source<'_> {
             "packages": { "mirror": answers.packages.mirror.clone().unwrap_or_default() },
             "fencing": fencing_variables(&answers.fencing),
             // What the time limits and intervals of the cluster and of O2CB are multiplied with.
-            "pace": if answers.hypervisor.lab.emulated { 4 } else { 1 },
+            "pace": if answers.hypervisor.lab.emulated { 2 } else { 1 },
             "cib": {
                 "stickiness": answers.cib.stickiness,
                 "failure_stickiness": answers.cib.failure_stickiness,

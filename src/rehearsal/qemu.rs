@@ -164,7 +164,7 @@ impl Lab for Qemu {
         let mut limits = Vec::new();
         let version = &self.emulator.version;
         if self.emulated() {
-            limits.push("The machines are emulated, because KVM doesn't work here: starting them takes minutes, the cluster's agents have four times as long and look four times more rarely, and no time is a measure of a real pair.".to_owned());
+            limits.push("The machines are emulated, because KVM doesn't work here: starting them takes minutes, the cluster's agents have twice as long and look half as often, and no time is a measure of a real pair.".to_owned());
         }
         let reason = match (self.emulator.bug, self.emulator.kvm) {
             (Bug::Absent, _) => None,
