@@ -13,8 +13,9 @@ use crate::node::{At, Cmd, Lost, Output, Pair};
 /// crm_mon with what each action did last, which [`crate::cluster::CRM_MON`] leaves out.
 const CRM_MON: [&str; 5] = ["crm_mon", "-1", "--inactive", "--timing-details", "--output-as=xml"];
 
-/// The units that the pair lives by: what hapair starts at boot, and what those bring with them.
-const UNITS: [&str; 8] = [
+/// The units that a pair lives by, whatever is chosen: those that it hasn't got don't fail. Not `drbd.service`, which hapair
+/// switches off.
+const UNITS: [&str; 7] = [
     "corosync.service",
     "pacemaker.service",
     "sbd.service",
@@ -22,7 +23,6 @@ const UNITS: [&str; 8] = [
     "hapair-o2net.service",
     "mountdrbd.service",
     "xen.service",
-    "drbd.service",
 ];
 
 /// What one node says of itself.

@@ -116,19 +116,12 @@ fn of_node(answers: &Answers, name: &str, node: &NodeStatus, found: &mut Vec<Tro
         );
     }
     for unit in &node.failed_units {
-        let mut trouble = Trouble::new("unit-failed", Some(name), failed_unit(unit, name)).mend(
+        // Nothing that starts it: a restart of o2cb.service or of hapair-o2net.service is for a node that carries nothing.
+        let trouble = Trouble::new("unit-failed", Some(name), failed_unit(unit, name)).mend(
             name,
             format!("systemctl status {unit}; journalctl -b -u {unit}"),
             LOOKS,
         );
-        // Started on a node whose O2CB is online it would cut a running pair; its own condition refuses, and nothing is gained.
-        if unit != O2NET {
-            trouble = trouble.mend(
-                name,
-                format!("systemctl restart {unit}"),
-                "what the unit runs stops, if it runs after all",
-            );
-        }
         found.push(trouble);
     }
     if answers.storage.layout != Layout::Ocfs2 {
@@ -159,12 +152,9 @@ fn of_node(answers: &Answers, name: &str, node: &NodeStatus, found: &mut Vec<Tro
     }
 }
 
-/// The unit that keeps a node silent on OCFS2's port from its boot on.
-const O2NET: &str = "hapair-o2net.service";
-
 fn failed_unit(unit: &str, name: &str) -> String {
     let meaning = match unit {
-        O2NET => {
+        "hapair-o2net.service" => {
             ": booting faster than its fencing ends, this node could make the other one reset itself; does its kernel have \
              policy routing (`ip rule`)?"
         }
