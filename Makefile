@@ -10,16 +10,18 @@
 CARGO ?= cargo
 # Another emulator for rehearse-xen: make rehearse-xen QEMU=/path/to/qemu-system-x86_64
 QEMU ?=
+# More options of hapair rehearse: make rehearse ARGS="--keep"
+ARGS ?=
 
 .PHONY: rehearse rehearse-xen matrix matrix-xen figures guards test check docs deny
 
 rehearse:
 	tests/tools rehearse
-	$(CARGO) run --quiet -- rehearse --engine auto
+	$(CARGO) run --quiet -- rehearse --engine auto $(ARGS)
 
 rehearse-xen:
 	QEMU="$(QEMU)" tests/tools rehearse-xen
-	$(CARGO) run --quiet -- rehearse --engine qemu $(if $(QEMU),--qemu $(QEMU))
+	$(CARGO) run --quiet -- rehearse --engine qemu $(if $(QEMU),--qemu $(QEMU)) $(ARGS)
 
 figures:
 	tests/tools test
