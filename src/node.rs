@@ -178,7 +178,7 @@ impl fmt::Debug for Cmd {
 /// What a command gave. A non-zero exit code is an answer, not an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
-    /// Exit code; 124 when its time was up, 127 when there is no such program.
+    /// Exit code; [`Output::LATE`] when its time was up, 127 when there is no such program.
     pub code: i32,
     /// Standard output.
     pub stdout: Vec<u8>,
@@ -187,6 +187,9 @@ pub struct Output {
 }
 
 impl Output {
+    /// Exit code of what had no time to finish, as `timeout`(1) says it.
+    pub const LATE: i32 = 124;
+
     /// Exit code 0.
     pub fn ok(&self) -> bool {
         self.code == 0

@@ -21,6 +21,8 @@ struct World {
     /// The so-manieth write ends the connection: before (even) or after (odd) it took effect.
     cut: Arc<Mutex<Option<usize>>>,
     writes: Arc<Mutex<usize>>,
+    /// A path of which the next answer has no time to come.
+    late: Arc<Mutex<Option<String>>>,
 }
 
 impl World {
@@ -28,6 +30,9 @@ impl World {
         let words: Vec<&str> = cmd.argv.iter().map(String::as_str).collect();
         match words.as_slice() {
             ["test", "-e", path] => {
+                if self.late.lock().unwrap().take_if(|late| late == path).is_some() {
+                    return Ok(fails(124, ""));
+                }
                 Ok(if self.files.lock().unwrap().contains(*path) { says("") } else { fails(1, "") })
             }
             ["touch", path] => {
@@ -139,6 +144,21 @@ fn a_fresh_pair_gets_everything_and_a_second_run_costs_one_round_trip_each() {
     assert_eq!(rig.run(&plan()).unwrap(), Ended::Done { changed: 0 });
     let after = rig.transports.each_ref().map(|transport| transport.trips());
     assert_eq!([after[0] - before[0], after[1] - before[1]], [1, 1]);
+}
+
+#[test]
+fn what_had_no_time_to_answer_is_asked_once_more_and_nothing_else_is() {
+    let rig = Rig::new();
+    rig.run(&plan()).unwrap();
+    let before = rig.transports.each_ref().map(|transport| transport.log().len());
+    *rig.worlds[1].late.lock().unwrap() = Some("/b".to_owned());
+    assert_eq!(rig.run(&plan()).unwrap(), Ended::Done { changed: 0 });
+    let count = |index: usize, path: &str| {
+        let asked = &rig.transports[index].log()[before[index]..];
+        asked.iter().filter(|cmd| cmd.argv.iter().any(|word| word == path)).count()
+    };
+    assert_eq!(count(1, "/b"), count(0, "/b") + 1);
+    assert_eq!(count(1, "/a"), count(0, "/a"));
 }
 
 #[test]

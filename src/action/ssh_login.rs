@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Order, Seen, State};
-use crate::node::{At, Cmd};
+use crate::node::{At, Cmd, Output};
 
 /// A login that asks nothing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ impl Act for SshLogin {
             0 => State::Satisfied,
             127 => State::Unknown("ssh is not installed".to_owned()),
             -1 => State::Unknown("the node was not asked".to_owned()),
-            124 => State::drift(format!("log in as root on {peer}: no answer within 30 s")),
+            Output::LATE => State::drift(format!("log in as root on {peer}: no answer within 30 s")),
             _ => {
                 let hint = if last.contains("Permission denied") {
                     format!("; see PermitRootLogin and AllowUsers in /etc/ssh/sshd_config of {peer}")
@@ -80,7 +80,6 @@ impl Act for SshLogin {
 mod tests {
     use super::*;
     use crate::action::Memory;
-    use crate::node::Output;
 
     fn judge(code: i32, stderr: &str) -> State {
         let outputs = [Output { code, stdout: Vec::new(), stderr: stderr.as_bytes().to_vec() }];

@@ -14,12 +14,16 @@ use crate::node::{At, Cmd, Lost, Pair};
 use crate::status::Standing;
 use crate::status::node::{self, NodeStatus};
 
-/// Seconds between two looks at a node.
+/// Seconds between two looks at a node, at the least; a look that takes its time is followed by a pause that is twice as long, so
+/// that what looks is not what keeps the node busy.
 const EVERY: f64 = 2.0;
 /// Silence after which a node's voice is given up; it speaks each second.
 const SILENCE: Duration = Duration::from_secs(12);
-/// Seconds after which what a node said is no longer taken for what it is.
+/// Seconds after which what a node said is no longer taken for what it is, at the least.
 const STALE: f64 = 25.0;
+/// How long one read of a look may take. No look is worth waiting a minute for; an emulated machine is slow, not silent.
+const READ: Duration = Duration::from_secs(3);
+const READ_EMULATED: Duration = Duration::from_secs(10);
 
 /// Watches until it is told to stop.
 pub struct Watch<'a> {
@@ -44,8 +48,17 @@ struct Seen {
 #[derive(Clone)]
 struct Sample {
     at: f64,
+    took: f64,
     looked: Result<NodeStatus, Lost>,
     boot_id: Option<String>,
+}
+
+impl Sample {
+    /// How long it is since it was asked for, if that is too long: the next one is due three times its own length behind it.
+    fn stale(&self, now: f64) -> Option<f64> {
+        let age = now - self.at;
+        (age > STALE.max(6.0 * self.took)).then_some(age)
+    }
 }
 
 /// The pair as it is now.
@@ -136,7 +149,7 @@ impl<'a> Watch<'a> {
     pub fn now(&self) -> Now {
         let at = self.time();
         let seen = self.seen();
-        let fresh = seen.nodes.iter().all(|node| node.as_ref().is_some_and(|node| at - node.at < STALE));
+        let fresh = seen.nodes.iter().all(|node| node.as_ref().is_some_and(|node| node.stale(at).is_none()));
         Now {
             at,
             heard: seen
@@ -197,8 +210,8 @@ impl<'a> Watch<'a> {
     fn look(&self, at: At) {
         let mut reads = node::reads(self.answers);
         reads.push(Cmd::read(["cat", "/proc/sys/kernel/random/boot_id"]));
-        // No look is worth waiting a minute for.
-        let reads: Vec<Cmd> = reads.into_iter().map(|read| read.timeout(Duration::from_secs(3))).collect();
+        let limit = if self.answers.hypervisor.lab.emulated { READ_EMULATED } else { READ };
+        let reads: Vec<Cmd> = reads.into_iter().map(|read| read.timeout(limit)).collect();
         while !self.stopped() {
             let time = self.time();
             let (looked, boot_id) = match self.pair.at(at).read_all(&reads) {
@@ -208,8 +221,11 @@ impl<'a> Watch<'a> {
                 }
                 Err(lost) => (Err(lost), None),
             };
-            self.record(at, Sample { at: time, looked, boot_id });
-            self.pause(EVERY);
+            let took = self.time() - time;
+            // A node that is gone answers late or never; its return is not to be seen late for that.
+            let pause = if looked.is_ok() { EVERY.max(2.0 * took) } else { EVERY };
+            self.record(at, Sample { at: time, took, looked, boot_id });
+            self.pause(pause);
         }
     }
 
@@ -225,11 +241,9 @@ impl<'a> Watch<'a> {
         let time = self.time();
         seen.nodes[at.index()] = Some(sample);
         let [Some(first), Some(second)] = &seen.nodes else { return };
-        let of = |sample: &Sample| match &sample.looked {
-            Ok(_) if time - sample.at > STALE => {
-                Err(Lost::Unreachable(format!("no answer for {:.0} s", time - sample.at)))
-            }
-            looked => looked.clone(),
+        let of = |sample: &Sample| match (&sample.looked, sample.stale(time)) {
+            (Ok(_), Some(age)) => Err(Lost::Unreachable(format!("no answer for {age:.0} s"))),
+            (looked, _) => looked.clone(),
         };
         let standing = Standing::of(self.answers, [of(first), of(second)]);
         // Both have answered since it was last amiss.

@@ -117,7 +117,7 @@ impl Engine<'_> {
             return Ok(());
         }
         let what = match output.code {
-            124 => format!("the command took longer than {} s and was ended", order.cmd.timeout.as_secs()),
+            Output::LATE => format!("the command took longer than {} s and was ended", order.cmd.timeout.as_secs()),
             127 => "there is no such command on the node".to_owned(),
             code => format!("the command failed with exit code {code}"),
         };

@@ -27,8 +27,28 @@ pub fn look(pair: &Pair, actions: &[&PlannedAction]) -> Result<Looked, (At, Lost
             instance.reads(at).into_iter().map(|read| place(&mut reads[at.index()], read)).collect()
         }));
     }
-    let outputs = pair.read_both([&reads[0], &reads[1]])?.map(Arc::new);
-    Ok(Looked { outputs, places })
+    let mut outputs = pair.read_both([&reads[0], &reads[1]])?;
+    if outputs.iter().flatten().any(|output| output.code == Output::LATE) {
+        again(pair, &reads, &mut outputs)?;
+    }
+    Ok(Looked { outputs: outputs.map(Arc::new), places })
+}
+
+/// Asks once more what had no time to answer, and nothing else: a node that was busy for a minute, or one slow read before
+/// all others, is no reason to end an install.
+fn again(pair: &Pair, reads: &[Vec<Cmd>; 2], outputs: &mut [Vec<Output>; 2]) -> Result<(), (At, Lost)> {
+    let late = At::BOTH.map(|at| {
+        let codes = outputs[at.index()].iter().enumerate();
+        codes.filter(|(_, output)| output.code == Output::LATE).map(|(index, _)| index).collect::<Vec<usize>>()
+    });
+    let asked = At::BOTH.map(|at| late[at.index()].iter().map(|index| reads[at.index()][*index].clone()).collect());
+    let [first, second]: [Vec<Cmd>; 2] = asked;
+    for (at, answers) in At::BOTH.into_iter().zip(pair.read_both([&first, &second])?) {
+        for (index, answer) in late[at.index()].iter().zip(answers) {
+            outputs[at.index()][*index] = answer;
+        }
+    }
+    Ok(())
 }
 
 /// Several actions read the same thing (/proc/drbd): it is asked for once.

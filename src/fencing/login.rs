@@ -33,7 +33,7 @@ pub fn judge(output: &Output, address: &str, user: &str, node: &str) -> Login {
     let line = output.line();
     let bmc = format!("the BMC of {node} ({address})");
     let fails = |what: String, next: &'static str| Login::Fails(what, next);
-    if output.code == 124 {
+    if output.code == Output::LATE {
         return fails(format!("{bmc} did not answer in a minute"), REACH);
     }
     match line.split_once(' ').map_or((line.as_str(), ""), |(word, rest)| (word, rest)) {

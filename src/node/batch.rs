@@ -16,8 +16,7 @@ use super::{Cmd, Effect, Lost, Output, Transport, quote};
 /// No batch may take longer than this, however many reads it has.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// As `timeout` says it: the time was up.
-const LATE: i32 = 124;
+const LATE: i32 = Output::LATE;
 
 /// Looks for a place in memory first: a read should not write to a disk. When the time is up,
 /// `timeout` ends the read that runs; the trap keeps the script alive to hand over what there is.

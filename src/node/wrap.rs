@@ -114,7 +114,7 @@ impl Wrapped {
         };
         // What ignored SIGTERM was killed, and `timeout` died with it.
         if code == 137 && took >= self.limit {
-            code = 124;
+            code = Output::LATE;
         }
         Ok(Output { code, stdout: stdout.into_bytes(), stderr: stderr.into_bytes() })
     }
