@@ -1,5 +1,5 @@
 # make rehearse      the main job, for real, on two throw-away machines (minutes)
-# make rehearse-xen  the same under real Xen in QEMU (minutes with KVM, three quarters of an hour emulated)
+# make rehearse-xen  the same under real Xen in QEMU (minutes with KVM, about an hour emulated)
 # make test          all tests, the uml rehearsal included (under 30 minutes from a cold clone)
 # make matrix        the installer killed in every action, and the power of each machine cut in every step (hours)
 # make matrix-xen    the power of each QEMU machine cut in the steps that need Xen (hours emulated)
