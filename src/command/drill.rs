@@ -265,12 +265,9 @@ fn announced(setup: &Setup, standing: &Standing, means: &Means, parts: &[Part], 
     if let Some(part) = kept.running {
         text.push_str(&format!("A drill before was ended in {part}: what it did is taken back first.\n"));
     }
-    let vms: Vec<String> = standing
-        .vms
-        .iter()
-        .filter(|vm| vm.node.as_ref() == Some(&answers.nodes[0].name))
-        .map(|vm| vm.name.clone())
-        .collect();
+    let of = |name: &String| At::BOTH.into_iter().find(|at| answers.nodes[at.index()].name == *name);
+    let vms: Vec<(String, At)> =
+        standing.vms.iter().filter_map(|vm| Some((vm.name.clone(), of(vm.node.as_ref()?)?))).collect();
     let ground = Ground { answers, serving: At::First, vms: &vms };
     for part in parts {
         text.push_str(&format!("{part}: {}\n", part.title()));

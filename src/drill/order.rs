@@ -55,8 +55,12 @@ impl Order {
 /// What is waited for before the harm is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// Nothing that was to leave runs on the node any more, and the service runs on the other.
+    /// What ran on the node runs on the other, and so does the service.
     Left(At),
+    /// The service and each VM run on the other node than they did.
+    Swapped,
+    /// They run where they did before that.
+    Back,
     /// The node has booted anew.
     Booted(At),
     /// Something was noticed and the service runs again; or nothing was noticed for so long.
@@ -86,8 +90,8 @@ pub struct Ground<'a> {
     pub answers: &'a Answers,
     /// The node that runs the counter.
     pub serving: At,
-    /// VMs that run there.
-    pub vms: &'a [String],
+    /// VMs that run, and where.
+    pub vms: &'a [(String, At)],
 }
 
 impl Ground<'_> {
@@ -103,10 +107,11 @@ impl Ground<'_> {
         let answered = Until::Answered { least: 45, most: 480 };
         match part {
             Part::Migrate => {
-                let away = |from: At| self.each(|id| ban(from.peer(), id, self.name(from)));
-                let mut back = self.each(|id| Order::plain(at, clear(id)));
-                back.extend(away(at.peer()));
-                vec![stage(away(at), Until::Left(at)), stage(back, Until::Left(at.peer()))]
+                // Each VM from where it is: one that runs on the other node shows as much by its move.
+                let away = self.each(|id, from| ban(from.peer(), id, self.name(from)));
+                let mut back = self.each(|id, _| Order::plain(at, clear(id)));
+                back.extend(self.each(|id, to| ban(to, id, self.name(to.peer()))));
+                vec![stage(away, Until::Swapped), stage(back, Until::Back)]
             }
             Part::Standby => {
                 let name = self.name(at);
@@ -151,9 +156,10 @@ impl Ground<'_> {
         }
     }
 
-    /// For the counter and each VM that runs with it.
-    fn each(&self, make: impl Fn(&str) -> Order) -> Vec<Order> {
-        std::iter::once(guest::ID).chain(self.vms.iter().map(String::as_str)).map(make).collect()
+    /// For the counter and each VM that runs, with the node where it does.
+    fn each(&self, make: impl Fn(&str, At) -> Order) -> Vec<Order> {
+        let vms = self.vms.iter().map(|(id, at)| (id.as_str(), *at));
+        std::iter::once((guest::ID, self.serving)).chain(vms).map(|(id, at)| make(id, at)).collect()
     }
 
     /// The peer's address that DRBD uses.
@@ -266,7 +272,7 @@ mod tests {
 
     fn orders(part: Part) -> Vec<Order> {
         let answers = answers();
-        let vms = [answers.vms[0].name.clone()];
+        let vms = [(answers.vms[0].name.clone(), At::Second)];
         let ground = Ground { answers: &answers, serving: At::First, vms: &vms };
         let bmcs = ["192.0.2.201".to_owned(), "192.0.2.202".to_owned()];
         ground.stages(part, &bmcs).into_iter().flat_map(|stage| stage.orders).collect()
@@ -301,6 +307,11 @@ mod tests {
         assert!(typed.iter().filter(|line| line.contains("--ban")).all(|line| line.contains("--lifetime PT30M")));
         assert_eq!(typed.iter().filter(|line| line.contains("--ban")).count(), 4, "{typed:?}");
         assert_eq!(typed.iter().filter(|line| line.contains("--clear")).count(), 2, "{typed:?}");
+        // The counter is on node1 and the VM on node2: each leaves its own, and later the other's.
+        let ends = ["node1", "node2", "", "", "node2", "node1"];
+        for (line, end) in typed.iter().zip(ends).filter(|(_, end)| !end.is_empty()) {
+            assert!(line.contains(&format!("--node {end}")), "{typed:?}");
+        }
     }
 
     #[test]

@@ -340,8 +340,8 @@ impl Drill<'_> {
     fn stages(&self, part: Part, now: &Now) -> Result<Vec<super::order::Stage>, Stop> {
         let serving = serving(now)?;
         let answers = &self.setup.answers;
-        let vms: Vec<String> =
-            answers.vms.iter().map(|vm| vm.name.clone()).filter(|vm| now.host(answers, vm) == Some(serving)).collect();
+        let vms: Vec<(String, At)> =
+            answers.vms.iter().filter_map(|vm| now.host(answers, &vm.name).map(|at| (vm.name.clone(), at))).collect();
         Ok(Ground { answers, serving, vms: &vms }.stages(part, &self.means.bmcs))
     }
 

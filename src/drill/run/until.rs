@@ -5,6 +5,7 @@ use super::super::order::Until;
 use super::super::part::Part;
 use super::super::watch::Now;
 use super::{Drill, HEALTHY, Stop, serving};
+use crate::node::At;
 
 /// How long something may take to leave a node, in seconds.
 const LEAVE: f64 = 900.0;
@@ -14,23 +15,31 @@ impl Drill<'_> {
         let answers = &self.setup.answers;
         let began = self.watch.time();
         match until {
-            Until::Left(from) => {
-                let what = format!("everything to leave {}", self.name(from));
-                // A VM that was on the other node all the time is not sent anywhere.
+            Until::Left(_) | Until::Swapped | Until::Back => {
+                let what = match until {
+                    Until::Left(from) => format!("everything to leave {}", self.name(from)),
+                    Until::Swapped => "everything to be on the other node".to_owned(),
+                    _ => "everything to be back where it was".to_owned(),
+                };
                 let serving = serving(before)?;
-                let vms: Vec<&str> = answers
+                let goal = |was: At| match until {
+                    Until::Left(from) => from.peer(),
+                    Until::Swapped => was.peer(),
+                    _ => was,
+                };
+                let vms: Vec<(&str, At)> = answers
                     .vms
                     .iter()
-                    .map(|vm| vm.name.as_str())
-                    .filter(|vm| before.host(answers, vm) == Some(serving))
+                    .filter_map(|vm| Some((vm.name.as_str(), goal(before.host(answers, &vm.name)?))))
                     .collect();
-                let left = self.wait(part.id(), &what, LEAVE, |now| {
-                    let moved = now.acknowledged.is_some_and(|(_, at)| at == from.peer()) && now.serves();
-                    let away = |id: &str| now.host(answers, id) == Some(from.peer());
-                    (moved && away(guest::ID) && vms.iter().all(|vm| away(vm))).then_some(())
+                let moved = self.wait(part.id(), &what, LEAVE, |now| {
+                    let serves = now.acknowledged.is_some_and(|(_, at)| at == goal(serving)) && now.serves();
+                    let there = |id: &str, at: At| now.host(answers, id) == Some(at);
+                    let all = there(guest::ID, goal(serving)) && vms.iter().all(|(vm, at)| there(vm, *at));
+                    (serves && all).then_some(())
                 })?;
-                if left.is_none() {
-                    seen.push(format!("not everything left {} in {LEAVE:.0} s", self.name(from)));
+                if moved.is_none() {
+                    seen.push(format!("waited {LEAVE:.0} s in vain for {what}"));
                 }
             }
             Until::Booted(at) => {
