@@ -34,16 +34,28 @@ struct Run {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ledger {
     acks: Vec<Ack>,
+    /// Runs of a counter that was taken away.
+    gone: Vec<String>,
     runs: Vec<Run>,
 }
 
 impl Ledger {
+    /// A counter before this one is gone, and its file with it: what it acknowledged is no matter any more, and neither is what of
+    /// it is heard late.
+    pub fn forget(&mut self) {
+        self.gone.extend(self.runs.drain(..).map(|run| run.id));
+        self.acks.clear();
+    }
+
     /// Takes a line of the node's that says what is on disk; `now` is when it was heard, in seconds since the drill began.
     /// Another line is no matter. A line that was heard already counts once.
     pub fn hear(&mut self, node: At, line: &str, now: f64) {
         let words: Vec<&str> = line.split(' ').collect();
         let ["ack", number, "boot_id", id, "at", uptime] = words.as_slice() else { return };
         let (Ok(number), Ok(uptime)) = (number.parse::<u64>(), uptime.parse::<f64>()) else { return };
+        if self.gone.iter().any(|gone| gone == id) {
+            return;
+        }
         let run = self.runs.iter().position(|run| run.id == *id).unwrap_or_else(|| {
             self.runs.push(Run { id: (*id).to_owned(), node, offset: f64::INFINITY });
             self.runs.len() - 1

@@ -148,6 +148,7 @@ impl Drill<'_> {
         if self.pair.at(At::First).exec(&guest::there()).is_ok_and(|output| output.ok()) {
             self.note("the counter of a drill before is taken away".to_owned())?;
             self.remove_guest()?;
+            self.watch.forget_counter();
         }
         for order in guest::start(self.setup, self.platform)? {
             self.run(&order)?;

@@ -169,6 +169,11 @@ impl<'a> Watch<'a> {
         self.seen().ledger.clone()
     }
 
+    /// Forgets a counter that was taken away.
+    pub fn forget_counter(&self) {
+        self.seen().ledger.forget();
+    }
+
     /// Forgets what was noticed: a part begins.
     pub fn forget(&self) {
         let mut seen = self.seen();
