@@ -234,6 +234,16 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_that_was_taken_away_is_no_matter_any_more() {
+        let mut ledger = heard();
+        ledger.forget();
+        ledger.hear(At::First, &format!("ack 20 boot_id {A} at 102.00"), 12.0);
+        assert_eq!(ledger.last(), None);
+        ledger.hear(At::First, "ack 1 boot_id cccccccc-0000-0000-0000-000000000000 at 110.00", 20.0);
+        assert_eq!((ledger.count(0.0, 100.0), ledger.lost(&OnDisk::default())), (1, vec![1]));
+    }
+
+    #[test]
     fn what_was_heard_twice_counts_once() {
         let mut ledger = heard();
         let before = ledger.clone();
