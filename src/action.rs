@@ -252,6 +252,12 @@ pub trait Act {
     /// They must be harmless on any machine, whatever is installed there.
     fn reads(&self, at: At) -> Vec<Cmd>;
 
+    /// Its reads try whether something else answers (a BMC, the peer's sshd): that they had no time ([`crate::node::Output::LATE`]) is
+    /// for [`Act::judge`] to tell. Of all others nothing can be told then, and they are not judged.
+    fn judges_silence(&self) -> bool {
+        false
+    }
+
     /// How things stand. Pure: the same outputs give the same state. `at` is the node of an action of
     /// [`Scope::Node`]; for [`Scope::Pair`] it is the first.
     fn judge(&self, at: At, seen: &Seen<'_>) -> State;

@@ -26,6 +26,9 @@ struct Model {
     standby: Option<usize>,
     banned: Option<usize>,
     host: usize,
+    /// Where the VM may not run, and where it runs.
+    vm_banned: Option<usize>,
+    vm_host: usize,
     /// Acknowledged: number, run, seconds.
     acks: Vec<(u64, usize, f64)>,
     /// The cluster remembers a fencing that failed.
@@ -48,6 +51,9 @@ impl Model {
             && away == self.host
         {
             self.host = 1 - away;
+        }
+        if self.vm_banned == Some(self.vm_host) {
+            self.vm_host = 1 - self.vm_host;
         }
         if self.counter {
             let due = (self.time() * 10.0).floor();
@@ -90,7 +96,7 @@ impl Model {
              <resources>{counter}{}{}{}</resources>{history}{bans}</pacemaker-result>",
             standby(0),
             standby(1),
-            resource("vm01", "ocf:heartbeat:Xen", 1),
+            resource("vm01", "ocf:heartbeat:Xen", self.vm_host),
             resource("fence-node1", "stonith:fence_ipmilan", 1),
             resource("fence-node2", "stonith:fence_ipmilan", 0),
         )
@@ -112,8 +118,9 @@ impl Model {
                 self.standby = Some(node);
                 says("")
             }
-            ["crm_resource", "--ban", .., "--node", from, "--lifetime", _] => {
-                self.banned = Some(usize::from(*from == "node2"));
+            ["crm_resource", "--ban", "--resource", id, "--node", from, "--lifetime", _] => {
+                let ban = if *id == "vm01" { &mut self.vm_banned } else { &mut self.banned };
+                *ban = Some(usize::from(*from == "node2"));
                 says("")
             }
             ["stonith_admin", "--cleanup", "--history", "node2"] => {
@@ -124,8 +131,8 @@ impl Model {
                 self.forbidden = false;
                 says("")
             }
-            ["crm_resource", "--clear", ..] => {
-                self.banned = None;
+            ["crm_resource", "--clear", "--resource", id] => {
+                *(if *id == "vm01" { &mut self.vm_banned } else { &mut self.banned }) = None;
                 says("")
             }
             ["cibadmin", "-M", ..] => {
@@ -152,7 +159,7 @@ impl Model {
                 says("")
             }
             ["sh", ..] if script.contains("cli-ban-") => {
-                self.banned = None;
+                (self.banned, self.vm_banned) = (None, None);
                 says("")
             }
             ["sh", ..] if script.contains("awk") => says(self.on_disk()),
@@ -218,6 +225,8 @@ impl Stage {
             counter: false,
             standby: None,
             banned: None,
+            vm_banned: None,
+            vm_host: 1,
             host: 0,
             acks: Vec::new(),
             unfenced: false,
@@ -307,6 +316,9 @@ fn a_move_goes_there_and_back() {
     stage.drill(|drill| drill.all(&[Part::Migrate], &mut kept)).unwrap();
     assert_eq!(kept.outcomes[0].verdict, Verdict::Passed, "{:?}", kept.outcomes[0]);
     assert_eq!(kept.outcomes[0].served_by, ["node1", "node2", "node1"]);
+    // The VM was on the other node than the counter: it goes the other way, and comes back too.
+    let vm = kept.outcomes[0].story.iter().filter(|moment| moment.lane == "vm01");
+    assert_eq!(vm.map(|moment| moment.state.as_str()).collect::<Vec<_>>(), ["node2", "node1", "node2"]);
 }
 
 #[test]

@@ -21,8 +21,8 @@ struct World {
     /// The so-manieth write ends the connection: before (even) or after (odd) it took effect.
     cut: Arc<Mutex<Option<usize>>>,
     writes: Arc<Mutex<usize>>,
-    /// A path of which the next answer has no time to come.
-    late: Arc<Mutex<Option<String>>>,
+    /// A path of which the next answers have no time to come, and how many.
+    late: Arc<Mutex<Option<(String, usize)>>>,
 }
 
 impl World {
@@ -30,8 +30,12 @@ impl World {
         let words: Vec<&str> = cmd.argv.iter().map(String::as_str).collect();
         match words.as_slice() {
             ["test", "-e", path] => {
-                if self.late.lock().unwrap().take_if(|late| late == path).is_some() {
-                    return Ok(fails(124, ""));
+                if let Some((late, times)) = self.late.lock().unwrap().as_mut()
+                    && late == path
+                    && *times > 0
+                {
+                    *times -= 1;
+                    return Ok(fails(Output::LATE, ""));
                 }
                 Ok(if self.files.lock().unwrap().contains(*path) { says("") } else { fails(1, "") })
             }
@@ -151,7 +155,7 @@ fn what_had_no_time_to_answer_is_asked_once_more_and_nothing_else_is() {
     let rig = Rig::new();
     rig.run(&plan()).unwrap();
     let before = rig.transports.each_ref().map(|transport| transport.log().len());
-    *rig.worlds[1].late.lock().unwrap() = Some("/b".to_owned());
+    *rig.worlds[1].late.lock().unwrap() = Some(("/b".to_owned(), 1));
     assert_eq!(rig.run(&plan()).unwrap(), Ended::Done { changed: 0 });
     let count = |index: usize, path: &str| {
         let asked = &rig.transports[index].log()[before[index]..];
@@ -159,6 +163,17 @@ fn what_had_no_time_to_answer_is_asked_once_more_and_nothing_else_is() {
     };
     assert_eq!(count(1, "/b"), count(0, "/b") + 1);
     assert_eq!(count(1, "/a"), count(0, "/a"));
+}
+
+#[test]
+fn what_never_has_time_to_answer_is_not_taken_for_absent() {
+    let rig = Rig::new();
+    rig.run(&plan()).unwrap();
+    let writes = *rig.worlds[1].writes.lock().unwrap();
+    *rig.worlds[1].late.lock().unwrap() = Some(("/b".to_owned(), usize::MAX));
+    let failure = rig.run(&plan()).unwrap_err();
+    assert_eq!(failure.what, "can't be told: `test -e /b` had no time to answer");
+    assert_eq!(*rig.worlds[1].writes.lock().unwrap(), writes);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Change, Order, Refusal, RefusalKind, Scope, Seen, Settle, State};
-use crate::node::{At, Cmd, Output, quote};
+use crate::node::{At, Cmd, quote};
 use crate::undo::Undoing;
 
 /// Exit code of a look that can't see what it looks for; it says on stderr why. What is not seen is not taken for absent.
@@ -113,7 +113,6 @@ impl Act for Command {
             // The look itself is not possible: its program comes with an earlier step.
             126 | 127 => State::Unknown(format!("{} is not installed yet", self.unless[0])),
             UNSEEN => State::Unknown(output.errors().trim().to_owned()),
-            Output::LATE => State::Unknown(format!("`{}` had no time to answer", quote::line(&self.unless))),
             _ => State::Drift(Change::new(self.title())),
         }
     }
@@ -154,6 +153,7 @@ impl Act for Command {
 mod tests {
     use super::*;
     use crate::action::Memory;
+    use crate::node::Output;
 
     fn judge(command: &Command, code: i32) -> State {
         let outputs = [Output { code, ..Output::default() }];
@@ -169,7 +169,6 @@ mod tests {
         assert_eq!(judge(&command, 0), State::Satisfied);
         assert_eq!(judge(&command, 1), State::drift("make a list of modules"));
         assert!(matches!(judge(&command, 127), State::Unknown(_)));
-        assert_eq!(judge(&command, 124), State::Unknown("`modinfo drbd` had no time to answer".to_owned()));
         let seen = Seen { outputs: [&[], &[]], memory: &Memory::default() };
         let orders = command.orders(At::First, &seen).expect("orders");
         assert_eq!(orders[0].cmd, Cmd::write(["depmod", "-a"]).timeout(Duration::from_secs(60)));

@@ -49,6 +49,10 @@ impl Act for FencingLogin {
         self.list().unwrap_or_default().into_iter().map(read).collect()
     }
 
+    fn judges_silence(&self) -> bool {
+        true
+    }
+
     fn judge(&self, at: At, seen: &Seen<'_>) -> State {
         // The text of a JSON error may hold what could not be read.
         let Ok(bmcs) = self.list() else { return State::Unknown("the BMCs can't be told from the answers".to_owned()) };

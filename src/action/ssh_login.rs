@@ -47,6 +47,10 @@ impl Act for SshLogin {
         vec![Cmd::read(argv).timeout(Duration::from_secs(30))]
     }
 
+    fn judges_silence(&self) -> bool {
+        true
+    }
+
     fn judge(&self, at: At, seen: &Seen<'_>) -> State {
         let output = seen.get(at, 0);
         let errors = output.errors();

@@ -102,10 +102,11 @@ pub fn remove(setup: &Setup, platform: &Platform) -> Vec<Order> {
     orders
 }
 
-/// Whether it is in the CIB: from a drill that was killed.
+/// Whether something of it is there, from a drill that was killed: in the CIB, or what it acknowledged on this node.
 #[must_use]
 pub fn there() -> Cmd {
-    Cmd::read_sh("cibadmin -Q --xpath \"//primitive[@id='$1']\" >/dev/null 2>&1", [ID])
+    let script = "[ -e \"$2\" ] || cibadmin -Q --xpath \"//primitive[@id='$1']\" >/dev/null 2>&1";
+    Cmd::read_sh(script, [ID, ACKS])
 }
 
 /// Goes on saying what is acknowledged on a node.

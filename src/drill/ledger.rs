@@ -40,8 +40,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A counter before this one is gone, and its file with it: what it acknowledged is no matter any more, and neither is what of
-    /// it is heard late.
+    /// A counter before this one is gone, and its file with it: the watcher heard what it had acknowledged, none of which can be
+    /// on disk any more. It is no matter, and neither is what is heard of it late.
     pub fn forget(&mut self) {
         self.gone.extend(self.runs.drain(..).map(|run| run.id));
         self.acks.clear();

@@ -145,7 +145,8 @@ impl Drill<'_> {
 
     /// Starts the counter; one of a drill that was killed is taken away first.
     fn guest(&self) -> Result<(), Stop> {
-        if self.pair.at(At::First).exec(&guest::there()).is_ok_and(|output| output.ok()) {
+        let left = At::both(|at| self.pair.at(at).exec(&guest::there()).is_ok_and(|output| output.ok()));
+        if left.contains(&true) {
             self.note("the counter of a drill before is taken away".to_owned())?;
             self.remove_guest()?;
             self.watch.forget_counter();

@@ -31,7 +31,7 @@ impl Engine<'_> {
             State::Refused(refusal) if refusal.kind == RefusalKind::Failed => Change::new(refusal.what),
             State::Refused(refusal) => return Err(self.stop(self.refused(Some(step), action, at, refusal))),
             State::Unknown(why) => {
-                let next = "run the steps before it: hapair install".to_owned();
+                let next = "run the steps before it, or try again if the node was busy: hapair install".to_owned();
                 return Err(self.stop(self.failure(step, action, at, format!("can't be told: {why}"), next)));
             }
             State::Drift(change) => change,

@@ -74,11 +74,23 @@ impl Looked {
         action.each().map(|(at, _)| (at, self.state(index, action, at, memory))).collect()
     }
 
-    /// How an action stands on a node.
+    /// How an action stands on a node. What had no time to answer can't be told, whatever the kind of action: it is never
+    /// taken for absent.
     pub fn state(&self, index: usize, action: &PlannedAction, at: At, memory: &Memory) -> State {
-        self.with(index, memory, |seen| match action.of(at) {
-            Some(instance) => instance.judge(at, seen),
-            None => State::Satisfied,
+        let Some(instance) = action.of(at) else { return State::Satisfied };
+        match self.late(index, action) {
+            Some(late) => State::Unknown(format!("`{late}` had no time to answer")),
+            None => self.with(index, memory, |seen| instance.judge(at, seen)),
+        }
+    }
+
+    /// The first of an action's reads that had no time to answer, on either node.
+    fn late(&self, index: usize, action: &PlannedAction) -> Option<String> {
+        At::BOTH.into_iter().find_map(|at| {
+            let instance = action.of(at).filter(|instance| !instance.judges_silence())?;
+            let place = |read: &usize| self.outputs[at.index()][*read].code == Output::LATE;
+            let late = self.places[index][at.index()].iter().position(place)?;
+            instance.reads(at).get(late).map(Cmd::shown)
         })
     }
 
