@@ -44,11 +44,13 @@ guards:
 	tests/tools test
 	$(CARGO) test --quiet --test guards -- --ignored --nocapture nothing_is_overwritten
 
-# The rehearsal waits for its machines most of the time, so the others run beside it; what they say follows.
+# The rehearsal waits for its machines most of the time, so the others are built and run beside it, and yield to it; what they
+# say follows. They start a little later: whoever comes second at cargo's lock waits until the first has built.
 test: check
 	tests/tools test
-	$(CARGO) test --quiet --tests --no-run
-	@$(CARGO) test --tests --no-fail-fast -- --skip two_fresh_machines_become_a_pair >target/tests.log 2>&1 & others=$$!; \
+	$(CARGO) test --quiet --test rehearsal --no-run
+	@(sleep 5; exec nice -n 10 $(CARGO) test --tests --no-fail-fast -- --skip two_fresh_machines_become_a_pair) >target/tests.log 2>&1 & \
+	others=$$!; \
 	$(CARGO) test --test rehearsal; rehearsal=$$?; \
 	wait $$others; others=$$?; cat target/tests.log; exit $$((rehearsal | others))
 

@@ -300,7 +300,7 @@ impl Drill<'_> {
         let redundant = self.mend(part, true)?;
         let after = self.watch.now();
         self.note(format!("{part}: the pair is healthy again, {:.0} s after the harm", (redundant - zero).max(0.0)))?;
-        self.judge(part, held, &after, &mut seen);
+        self.judge(part, held, &mut seen);
         // In this order: what is acknowledged while the disk is being read is not in what was read, and not lost.
         let ledger = self.watch.ledger();
         let disk = self.on_disk()?;

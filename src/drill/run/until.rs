@@ -12,36 +12,14 @@ const LEAVE: f64 = 900.0;
 
 impl Drill<'_> {
     pub(super) fn until(&self, part: Part, until: Until, before: &Now, seen: &mut Vec<String>) -> Result<(), Stop> {
-        let answers = &self.setup.answers;
         let began = self.watch.time();
         match until {
-            Until::Left(_) | Until::Swapped | Until::Back => {
-                let what = match until {
-                    Until::Left(from) => format!("everything to leave {}", self.name(from)),
-                    Until::Swapped => "everything to be on the other node".to_owned(),
-                    _ => "everything to be back where it was".to_owned(),
-                };
-                let serving = serving(before)?;
-                let goal = |was: At| match until {
-                    Until::Left(from) => from.peer(),
-                    Until::Swapped => was.peer(),
-                    _ => was,
-                };
-                let vms: Vec<(&str, At)> = answers
-                    .vms
-                    .iter()
-                    .filter_map(|vm| Some((vm.name.as_str(), goal(before.host(answers, &vm.name)?))))
-                    .collect();
-                let moved = self.wait(part.id(), &what, LEAVE, |now| {
-                    let serves = now.acknowledged.is_some_and(|(_, at)| at == goal(serving)) && now.serves();
-                    let there = |id: &str, at: At| now.host(answers, id) == Some(at);
-                    let all = there(guest::ID, goal(serving)) && vms.iter().all(|(vm, at)| there(vm, *at));
-                    (serves && all).then_some(())
-                })?;
-                if moved.is_none() {
-                    seen.push(format!("waited {LEAVE:.0} s in vain for {what}"));
-                }
+            Until::Left(from) => {
+                let what = format!("everything to leave {}", self.name(from));
+                self.gone_to(part, &what, |_| from.peer(), before, seen)?;
             }
+            Until::Swapped => self.gone_to(part, "everything to be on the other node", At::peer, before, seen)?,
+            Until::Back => self.gone_to(part, "everything to be back where it was", |was| was, before, seen)?,
             Until::Booted(at) => {
                 let what = format!("{} to boot anew", self.name(at));
                 let old = &before.boot_ids[at.index()];
@@ -83,8 +61,36 @@ impl Drill<'_> {
         Ok(())
     }
 
+    /// Waits until the counter serves on, and each VM runs on, the node that `goal` gives for the one where it was `before`.
+    fn gone_to(
+        &self,
+        part: Part,
+        what: &str,
+        goal: impl Fn(At) -> At,
+        before: &Now,
+        seen: &mut Vec<String>,
+    ) -> Result<(), Stop> {
+        let answers = &self.setup.answers;
+        let counter = goal(serving(before)?);
+        let vms: Vec<(&str, At)> = answers
+            .vms
+            .iter()
+            .filter_map(|vm| Some((vm.name.as_str(), goal(before.host(answers, &vm.name)?))))
+            .collect();
+        let gone = self.wait(part.id(), what, LEAVE, |now| {
+            let serves = now.acknowledged.is_some_and(|(_, at)| at == counter) && now.serves();
+            let there = |id: &str, at: At| now.host(answers, id) == Some(at);
+            let all = there(guest::ID, counter) && vms.iter().all(|(vm, at)| there(vm, *at));
+            (serves && all).then_some(())
+        })?;
+        if gone.is_none() {
+            seen.push(format!("waited {LEAVE:.0} s in vain for {what}"));
+        }
+        Ok(())
+    }
+
     /// What must not be, and what must have been seen for the harm to be one.
-    pub(super) fn judge(&self, part: Part, held: f64, _after: &Now, seen: &mut Vec<String>) {
+    pub(super) fn judge(&self, part: Part, held: f64, seen: &mut Vec<String>) {
         let noticed = self.watch.noticed();
         if noticed.contains("split-brain") {
             seen.push("split brain: both sides have written apart".to_owned());
