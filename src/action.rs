@@ -85,6 +85,8 @@ impl<'a> Seen<'a> {
 pub struct Memory {
     /// Boot id that a node had when this run asked it to reboot.
     pub boot_before: [Option<String>; 2],
+    /// The same of an earlier run whose end the journal doesn't tell.
+    pub rebooted: [Option<String>; 2],
     /// Device UUID of the DRBD metadata that the nodes have told us of, in this run or an earlier one.
     pub drbd: [Option<String>; 2],
     /// UUID of the file system that was made, as the nodes have told us.

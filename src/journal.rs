@@ -10,6 +10,8 @@
 //!
 //! The journal never says that something is satisfied: on resume every check runs again.
 
+mod pending;
+
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::event::{Event, Failure, Sink};
+
+pub use pending::{rebooted, unfinished};
 
 /// Format of the journal's lines.
 pub const FORMAT: u32 = 2;
@@ -261,19 +265,6 @@ fn is_one_line(rest: &[u8]) -> bool {
 
 /// How every journal begins.
 const HEADER: &str = "{\"hapair-journal\":";
-
-/// What an earlier run left unfinished: the last event that announced a change and has no result.
-pub fn unfinished(lines: &[Line]) -> Option<&Event> {
-    let mut open: Option<&Event> = None;
-    for line in lines {
-        match &line.event {
-            Event::ActionStarting { .. } => open = Some(&line.event),
-            Event::ActionDone { .. } | Event::RunDone { .. } | Event::DrillDone { .. } => open = None,
-            _ => {}
-        }
-    }
-    open
-}
 
 #[cfg(test)]
 #[allow(

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
+use hapair::action::Act as _;
 use hapair::action::file::{change_whole, write_whole};
+use hapair::action::ssh_trust::SshTrust;
 use hapair::node::{At, Cmd, Lost, Pair, Transport};
 use hapair::record::{self, Claim, Install};
 use hapair::rehearsal::mapping;
+use hapair::undo::{Known, Undoing};
 
 /// A folder that stands for a node: `lib` is its /var/lib.
 struct Node(tempfile::TempDir);
@@ -147,8 +150,9 @@ fn one_run_at_a_time_on_each_node() {
     let (pair, nodes) = pair();
     let answers = mapping::tutorial();
     let (one, two) = (Install::new(None).unwrap(), Install::new(None).unwrap());
-    let first = Claim::new(&pair, &answers, &one, "process 1 on desk");
-    let second = Claim::new(&pair, &answers, &two, "process 2 on laptop");
+    let claim = |install, owner: &str, who| Claim::new(&pair, &answers, install, owner.to_owned(), who);
+    let first = claim(&one, "desk", "process 1 on desk");
+    let second = claim(&two, "laptop", "process 2 on laptop");
     first.take().unwrap();
     let failure = second.take().expect_err("held");
     assert_eq!(failure.exit, hapair::exit::LOCKED);
@@ -161,7 +165,7 @@ fn one_run_at_a_time_on_each_node() {
         assert_eq!(belongs.install, one.id);
     }
     // The same state folder again, after its run was killed: at once.
-    Claim::new(&pair, &answers, &one, "process 3 on desk").take().unwrap();
+    claim(&one, "desk", "process 3 on desk").take().unwrap();
     assert_eq!(records(&pair)[0].held.as_ref().unwrap().who, "process 3 on desk");
     // Its owner is dead: no sign of life since an earlier boot of the node, or for long.
     for node in &nodes {
@@ -173,14 +177,125 @@ fn one_run_at_a_time_on_each_node() {
         fs::write(node.record("lock"), dead).unwrap();
     }
     second.take().unwrap();
-    assert_eq!(records(&pair)[1].held.as_ref().unwrap().owner, two.seat);
+    assert_eq!(records(&pair)[1].held.as_ref().unwrap().owner, "laptop");
     assert_eq!(records(&pair)[1].belongs.as_ref().unwrap().install, one.id, "whose node it is does not change");
     // Letting go of what is not ours any more takes nothing.
     first.release();
     assert!(records(&pair)[0].held.is_some());
     second.release();
     assert!(records(&pair)[0].held.is_none() && records(&pair)[1].held.is_none());
-    assert_eq!(entries(&nodes[0].record("")), ["record"]);
+    assert_eq!(entries(&nodes[0].record("")), ["lock.guard", "record"]);
+}
+
+#[test]
+fn a_copy_of_the_state_folder_is_another_owner() {
+    let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let install = Install::new(None).unwrap();
+    install.keep(folder.path()).unwrap();
+    fs::copy(folder.path().join("install.json"), copy.path().join("install.json")).unwrap();
+    let owner = |state: &Path| Install::of(state).unwrap().unwrap().owner(state);
+    assert_eq!(owner(folder.path()), owner(&folder.path().join(".")), "the same folder");
+    assert_ne!(owner(folder.path()), owner(copy.path()));
+}
+
+/// Runs `claim.sh` itself, as [`Claim`] does every 30 seconds.
+fn renewed(node: &Node, owner: &str) -> Option<i32> {
+    const CLAIM: &str = include_str!("../src/record/claim.sh");
+    node.run(&Cmd::write_sh(CLAIM, ["renew", owner, "process 1 on desk", "180"])).status.code()
+}
+
+#[test]
+fn a_run_that_slept_while_another_came_and_went_does_not_take_the_node_back() {
+    let (pair, nodes) = pair();
+    let answers = mapping::tutorial();
+    let one = Install::new(None).unwrap();
+    let claim = Claim::new(&pair, &answers, &one, "desk".to_owned(), "process 1 on desk");
+    claim.take().unwrap();
+    assert_eq!(renewed(&nodes[0], "desk"), Some(0));
+    assert_eq!(renewed(&nodes[0], "laptop"), Some(7));
+    fs::remove_file(nodes[0].record("lock")).unwrap();
+    assert_eq!(renewed(&nodes[0], "desk"), Some(7));
+    assert!(!nodes[0].record("lock").exists());
+}
+
+/// Two that find the same dead lock: one of them gets it.
+#[test]
+fn a_dead_lock_is_taken_over_by_one() {
+    let (pair, nodes) = pair();
+    let answers = mapping::tutorial();
+    let one = Install::new(None).unwrap();
+    for _ in 0..5 {
+        for node in &nodes {
+            fs::create_dir_all(node.record("")).unwrap();
+            fs::write(node.record("lock"), "owner=dead\nwho=process 0\nboot=earlier\nuptime=1\n").unwrap();
+        }
+        let won: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = ["a", "b", "c", "d"]
+                .into_iter()
+                .map(|owner| {
+                    let claim = Claim::new(&pair, &answers, &one, owner.to_owned(), owner);
+                    // Only the first node: of two nodes each may get one, and then both let go.
+                    scope.spawn(move || {
+                        let cmd = claim.order("claim", At::First);
+                        usize::from(claim.pair.at(At::First).exec(&cmd).unwrap().ok())
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(won, 1);
+    }
+}
+
+/// What `undo` takes out of root's own files is what hapair put in.
+#[test]
+fn a_key_and_host_keys_that_were_there_before_stay() {
+    let peer_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGvvCQYx5Ul9hRkfvqlzFE0pc7EbhRNQFbHUNTUPZ5Rs";
+    let trust: SshTrust = serde_yaml::from_str("{nodes: [node1, node2], addresses: [10.0.0.1, 10.0.0.2]}").unwrap();
+    let known = Known::new([None, Some(format!("{peer_key} root@node2"))], [true, true], &[]);
+    for (before, keys, hosts) in [
+        (Some("ssh-rsa AAAAadmin admin\n"), "", ""),
+        (None, "", ""),
+        (Some("from=\"10.0.0.2\" KEY theirs\nssh-rsa AAAAadmin admin\n"), "KEY", "node2 KEY\n"),
+    ] {
+        let node = Node::new();
+        let ssh = node.path("ssh");
+        fs::create_dir(&ssh).unwrap();
+        let [authorized, known_hosts] = ["authorized_keys", "known_hosts"].map(|name| ssh.join(name));
+        let before = before.map(|text| text.replace("KEY", peer_key));
+        let others = "elsewhere ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5Yx0P5lYp3nV5bB0o9nTQ0zq0aNQ6xDmq2wq0m4Jr7\n";
+        let hosts = hosts.replace("KEY", peer_key);
+        // As the install did: the copies are under the names of root's files.
+        for name in ["backup", "absent"] {
+            fs::create_dir_all(node.record(name)).unwrap();
+        }
+        let kept = |name: &str| node.record("backup").join(format!("%2Froot%2F.ssh%2F{name}"));
+        match &before {
+            Some(text) => fs::write(kept("authorized_keys"), text).unwrap(),
+            None => fs::write(node.record("absent").join("%2Froot%2F.ssh%2Fauthorized_keys"), "").unwrap(),
+        }
+        fs::write(kept("known_hosts"), format!("{others}{hosts}")).unwrap();
+        let had = before.clone().unwrap_or_default();
+        let with = if keys.is_empty() { format!("{had}{peer_key} root@node2\n") } else { had.clone() };
+        fs::write(&authorized, with).unwrap();
+        fs::write(&known_hosts, format!("{others}node2,10.0.0.2 {peer_key}\n")).unwrap();
+        for command in trust.undo(At::First, &Undoing { begun: true, cluster_stays: false, known: &known }) {
+            let here = |words: &[String]| {
+                let words: Vec<String> = words
+                    .iter()
+                    .map(|word| if word == "/root/.ssh" { ssh.to_str().unwrap().to_owned() } else { word.clone() })
+                    .collect();
+                node.run(&Cmd::write(words))
+            };
+            if !here(&command.unless).status.success() {
+                let out = here(&command.run);
+                assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+                assert!(here(&command.unless).status.success(), "{} is not done", command.title);
+            }
+        }
+        assert_eq!(fs::read_to_string(&authorized).unwrap(), had);
+        assert_eq!(fs::read_to_string(&known_hosts).unwrap(), format!("{others}{hosts}"));
+    }
 }
 
 /// The end of a run does not end its order: the next run sees it, and waits for it.

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::command::Command;
+use super::file::backup_name;
 use crate::action::{Act, Order, Refusal, RefusalKind, Seen, State};
 use crate::drbd;
 use crate::node::{At, Cmd};
@@ -57,11 +58,13 @@ exit 0
 "#;
 
 const BOOT: &str = r#"
-# $1 module, $2 init
+# $1 module, $2 init, $3 name of the file in the record
 umask 022
 if [ "$2" = systemd ]; then
 	mkdir -p /etc/modules-load.d || exit 1
 	file=/etc/modules-load.d/$1.conf
+	# For undo: what stood there before hapair came is not hapair's to take away.
+	[ -e "$file" ] || { umask 077; mkdir -p /var/lib/hapair/absent && : >"/var/lib/hapair/absent/$3"; umask 022; } || exit 1
 	printf '%s\n' "$1" >"$file.hapair-new" || exit 1
 else
 	file=/etc/modules
@@ -69,6 +72,13 @@ else
 fi
 mv "$file.hapair-new" "$file" && sync
 "#;
+
+impl KernelModule {
+    /// Under which name it is kept that there was no file for the boot.
+    fn absent(&self) -> String {
+        backup_name(&format!("/etc/modules-load.d/{}.conf", self.name))
+    }
+}
 
 impl Act for KernelModule {
     fn title(&self) -> String {
@@ -127,19 +137,22 @@ impl Act for KernelModule {
     }
 
     fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<Command> {
-        const REMOVE: &str = r#"rm -f "/etc/modules-load.d/$1.conf" && sync /etc/modules-load.d"#;
-        // Only a file that says nothing else.
-        const NONE: &str = r#"[ "$(cat "/etc/modules-load.d/$1.conf" 2>/dev/null)" != "$1" ]"#;
+        const REMOVE: &str =
+            r#"rm -f "/etc/modules-load.d/$1.conf" && sync /etc/modules-load.d && rm -f "/var/lib/hapair/absent/$2""#;
+        // Only a file that says nothing else, where there was none before.
+        const NONE: &str =
+            r#"[ ! -e "/var/lib/hapair/absent/$2" ] || [ "$(cat "/etc/modules-load.d/$1.conf" 2>/dev/null)" != "$1" ]"#;
         if self.init != "systemd" {
             return Vec::new();
         }
-        vec![undo::script(format!("load the module {} no more at boot", self.name), REMOVE, NONE, &[&self.name])]
+        let title = format!("load the module {} no more at boot", self.name);
+        vec![undo::script(title, REMOVE, NONE, &[&self.name, &self.absent()])]
     }
 
     fn orders(&self, at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {
         Ok(vec![
             Order::new(at, Cmd::write(["modprobe", &self.name])),
-            Order::new(at, Cmd::write_sh(BOOT, [self.name.clone(), self.init.clone()])),
+            Order::new(at, Cmd::write_sh(BOOT, [self.name.clone(), self.init.clone(), self.absent()])),
         ])
     }
 }

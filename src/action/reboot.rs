@@ -66,10 +66,12 @@ impl Act for Reboot {
         }
         let boot_id = seen.get(at, 1).line();
         let entry = next_entry(&self.loader, &seen.get(at, 2).text());
-        if let Some(before) = &seen.memory.boot_before[at.index()] {
-            if *before == boot_id {
-                return State::drift("wait for it to go down");
-            }
+        let memory = seen.memory;
+        if memory.boot_before[at.index()].as_ref() == Some(&boot_id) {
+            return State::drift("wait for it to go down");
+        }
+        let earlier = memory.rebooted[at.index()].as_ref().filter(|before| **before != boot_id);
+        if memory.boot_before[at.index()].is_some() || earlier.is_some() {
             let default = entry.map_or_else(|| "not known".to_owned(), |entry| format!("{:?}", entry.title));
             return Refusal::state(
                 RefusalKind::Failed,
@@ -141,6 +143,18 @@ mod tests {
         );
         let native = GRUB.replace("set default=\"Debian GNU/Linux, with Xen hypervisor\"", "set default=\"0\"");
         assert!(matches!(judge("", &native, None), State::Unknown(_)));
+    }
+
+    #[test]
+    fn a_reboot_that_an_earlier_run_ordered_is_not_ordered_again_without_a_word() {
+        let outputs = ["", "new\n", GRUB].map(|text| Output { stdout: text.as_bytes().to_vec(), ..Output::default() });
+        let reboot = Reboot { into: Into::Xen, init: "systemd".to_owned(), loader: "grub".to_owned() };
+        let judge = |before: &str| {
+            let memory = Memory { rebooted: [Some(before.to_owned()), None], ..Memory::default() };
+            reboot.judge(At::First, &Seen { outputs: [&outputs, &[]], memory: &memory })
+        };
+        assert!(matches!(judge("old"), State::Refused(refusal) if refusal.what.contains("came back without Xen")));
+        assert!(matches!(judge("new"), State::Drift(change) if change.risk == Risk::Reboots), "it did not go down");
     }
 
     #[test]

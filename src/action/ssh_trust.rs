@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::command::Command;
-use super::file::change_whole;
+use super::file::{backup_name, change_whole};
 use super::ssh_key::{SSH, kind, public_key_read};
 use super::{Act, Order, Scope, Seen, State};
 use crate::node::{At, Cmd};
@@ -232,6 +232,7 @@ impl Act for SshTrust {
     }
 
     fn undo(&self, at: At, undoing: &Undoing<'_>) -> Vec<Command> {
+        // What was there before hapair wrote to the file (`backup`) is not hapair's to take away.
         const KEY: &str = r#"set -eu
 # Every line holds nothing.
 [ -n "$2" ] || exit 1
@@ -240,26 +241,38 @@ cp -p "$file" "$file.hapair-new"
 grep -vF -e "$2" "$file" >"$file.hapair-new" || [ "$?" = 1 ]
 sync "$file.hapair-new"
 mv -f -T "$file.hapair-new" "$file""#;
-        const NO_KEY: &str = r#"[ -z "$2" ] || ! grep -qF -e "$2" "$1/authorized_keys" 2>/dev/null"#;
-        const HOSTS: &str = r#"file=$1/known_hosts
-shift
-for name; do
+        const NO_KEY: &str = r#"[ -n "$2" ] && grep -qF -e "$2" "$1/authorized_keys" 2>/dev/null || exit 0
+kept=/var/lib/hapair
+[ ! -e "$kept/absent/$3" ] || exit 1
+[ -e "$kept/backup/$3" ] || exit 0
+grep -v '^[[:space:]]*#' "$kept/backup/$3" | grep -qF -e "$2""#;
+        const LINES: &str = r#"file=$1/known_hosts before=/var/lib/hapair/backup/$2 absent=/var/lib/hapair/absent/$2
+shift 2
+# $1 file; the lines for all names.
+lines() {
+    for name in $names; do ssh-keygen -F "$name" -f "$1" 2>/dev/null; done | grep -v '^#' | sort -u
+}
+names=$*
+"#;
+        const HOSTS: &str = r#"for name; do
     ssh-keygen -q -R "$name" -f "$file" >/dev/null || exit 1
-done"#;
-        const NO_HOSTS: &str = r#"file=$1/known_hosts
-shift
+done
+[ ! -s "$before" ] || lines "$before" >>"$file""#;
+        const NO_HOSTS: &str = r#"[ -e "$before" ] || [ -e "$absent" ] || exit 0
 [ -s "$file" ] || exit 0
-for name; do
-    [ -z "$(ssh-keygen -F "$name" -f "$file")" ] || exit 1
-done"#;
+was=
+[ ! -s "$before" ] || was=$(lines "$before")
+[ "$(lines "$file")" = "$was" ]"#;
         let peer = self.nodes.get(at.peer().index()).map_or("", String::as_str);
         let key = undoing.known.public_keys[at.peer().index()].as_deref().and_then(key_of);
         let body = key.map(|(_, body)| body).unwrap_or_default();
-        let mut hosts = vec![SSH];
+        let kept = ["authorized_keys", "known_hosts"].map(|name| backup_name(&format!("{SSH}/{name}")));
+        let mut hosts = vec![SSH, &kept[1]];
         hosts.extend(self.peer_names(at));
+        let [forget, forgotten] = [HOSTS, NO_HOSTS].map(|script| format!("{LINES}{script}"));
         vec![
-            undo::script(format!("let root of {peer} in no more"), KEY, NO_KEY, &[SSH, &body]),
-            undo::script(format!("forget the host keys of {peer}"), HOSTS, NO_HOSTS, &hosts),
+            undo::script(format!("let root of {peer} in no more"), KEY, NO_KEY, &[SSH, &body, &kept[0]]),
+            undo::script(format!("forget the host keys of {peer}"), &forget, &forgotten, &hosts),
         ]
     }
 

@@ -89,7 +89,7 @@ pub fn run(setup: &Setup, options: &Options<'_>) -> Result<u8> {
         emit(&Event::NodeReached { node: pair.at(at).name.clone(), summary: facts.summary() })?;
     }
     let began = Instant::now();
-    let claim = Claim::new(&pair, &setup.answers, &install, &lock::who("drill"));
+    let claim = Claim::new(&pair, &setup.answers, &install, install.owner(&setup.state), &lock::who("drill"));
     let watch = Watch::new(&setup.answers, &pair);
     let drill = Drill {
         setup,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::action::Memory;
 use crate::answers::{Layout, Reach};
 use crate::cancel::Cancel;
 use crate::command::step;
@@ -105,9 +106,16 @@ fn go(
     let pair = setup.connect(true)?;
     let survey = setup.survey(&pair)?;
     let (install, settled) = Install::settle(&setup.state, &setup.answers, &survey.records)?;
+    let resource = &setup.answers.storage.resource;
+    let tell = |text: String| emit(&Event::Note { text });
+    // What the nodes were before it ended is not what they are: nothing else is judged before.
+    let survey =
+        if record::over(&pair, resource, &survey.records, run.cancel, &tell)? { setup.survey(&pair)? } else { survey };
     let (secrets, taken) = Secrets::of_pair(&setup.state, &pair, &survey.platform)?;
     let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
-    let wanted = steps(setup, run, &pair, &plan)?;
+    let mut memory = install.memory();
+    memory.rebooted = journal::rebooted(lines, &setup.answers.nodes.each_ref().map(|node| node.name.clone()));
+    let wanted = steps(setup, run, &pair, &plan, &memory)?;
     emit(&started(setup, run, &plan, wanted.as_deref()))?;
     for (at, facts) in At::BOTH.into_iter().zip(&survey.facts) {
         emit(&Event::NodeReached { node: pair.at(at).name.clone(), summary: facts.summary() })?;
@@ -115,11 +123,6 @@ fn go(
     for text in settled.into_iter().chain(taken).chain(notes(setup, &survey, lines)) {
         emit(&Event::Note { text })?;
     }
-    let resource = &setup.answers.storage.resource;
-    let tell = |text: String| emit(&Event::Note { text });
-    // What the nodes were before it ended is not what they are.
-    let survey =
-        if record::over(&pair, resource, &survey.records, run.cancel, &tell)? { setup.survey(&pair)? } else { survey };
     check(setup, run, &pair, &survey, &plan, emit)?;
     let wanted: Option<Vec<&str>> = wanted.as_ref().map(|ids| ids.iter().map(String::as_str).collect());
     let mut engine = Engine::new(&pair, sinks, run.cancel, run.resume.clone());
@@ -130,8 +133,8 @@ fn go(
             engine.continuation = Some(continuation::order(&continuation::unit()?));
         }
     }
-    engine.remember(install.memory());
-    let claim = Claim::new(&pair, &setup.answers, &install, &lock::who(&run.command));
+    engine.remember(memory);
+    let claim = Claim::new(&pair, &setup.answers, &install, install.owner(&setup.state), &lock::who(&run.command));
     let take = || claim.take();
     engine.before_change = Some(&take);
     let ended = claim.during(run.cancel, || engine.run(&plan, wanted.as_deref()))?;
@@ -242,11 +245,11 @@ fn notes(setup: &Setup, survey: &Survey, lines: &[journal::Line]) -> Vec<String>
 }
 
 /// The steps to run: with a single step's needs in front where they are not so and may be run, or a refusal.
-fn steps(setup: &Setup, run: &Run<'_>, pair: &Pair, plan: &Plan) -> Result<Option<Vec<String>>> {
+fn steps(setup: &Setup, run: &Run<'_>, pair: &Pair, plan: &Plan, memory: &Memory) -> Result<Option<Vec<String>>> {
     let Some(ids) = &run.steps else { return Ok(None) };
     let mut wanted = ids.clone();
     for id in ids {
-        let missing = step::missing(pair, plan, id)?;
+        let missing = step::missing(pair, plan, id, memory)?;
         if !run.with_needs {
             step::refuse(id, &missing, |name| setup.command(name))?;
         }

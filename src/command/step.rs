@@ -35,11 +35,12 @@ pub struct Missing {
     pub what: String,
 }
 
-/// Which of the steps that `id` needs, and that those need, are not so on the nodes; in the plan's order.
+/// Which of the steps that `id` needs, and that those need, are not so on the nodes; in the plan's order. `memory`: what the
+/// state folder knows of them, should a node have lost its own record.
 ///
 /// # Errors
 /// A [`Failure`] with exit code 5 when a node can't be asked.
-pub fn missing(pair: &Pair, plan: &Plan, id: &str) -> Result<Vec<Missing>, Failure> {
+pub fn missing(pair: &Pair, plan: &Plan, id: &str, memory: &Memory) -> Result<Vec<Missing>, Failure> {
     let needed = needed(plan, id);
     let steps: Vec<&PlannedStep> = plan.steps.iter().filter(|step| needed.contains(step.step.id.as_str())).collect();
     let actions: Vec<&PlannedAction> = steps.iter().flat_map(|step| &step.actions).collect();
@@ -49,7 +50,7 @@ pub fn missing(pair: &Pair, plan: &Plan, id: &str) -> Result<Vec<Missing>, Failu
     for step in steps {
         let mut first = None;
         for action in &step.actions {
-            for (at, state) in looked.states(index, action, &Memory::default()) {
+            for (at, state) in looked.states(index, action, memory) {
                 if let (None, Some(what)) = (&first, words(&state)) {
                     let node = (!action.is_pair()).then(|| pair.at(at).name.clone());
                     first = Some(Missing { step: step.step.id.clone(), node, what });

@@ -85,7 +85,7 @@ pub fn run(setup: &Setup, options: &Options<'_>) -> Result<Outcome> {
         emit(&Event::RunDone { changed: 0, seconds, summary: vec!["There was nothing to take back.".to_owned()] })?;
         return Ok(Outcome { code: exit::DONE, changed: 0 });
     }
-    let claim = Claim::new(&pair, &setup.answers, &install, &lock::who("undo"));
+    let claim = Claim::new(&pair, &setup.answers, &install, install.owner(&setup.state), &lock::who("undo"));
     let take = || claim.take();
     let mut engine = Engine::new(&pair, &sinks, options.cancel, options.resume.clone());
     engine.before_change = Some(&take);

@@ -114,10 +114,60 @@ impl Ledger {
         pauses
     }
 
-    /// Acknowledged writes that are not on disk.
+    /// Acknowledged writes that are not on disk: those that follow each other as one.
     #[must_use]
-    pub fn lost(&self, disk: &OnDisk) -> Vec<u64> {
-        self.acks.iter().filter(|ack| !disk.holds(&self.runs[ack.run].id, ack.number)).map(|ack| ack.number).collect()
+    pub fn lost(&self, disk: &OnDisk) -> Vec<Loss> {
+        let mut losses: Vec<(usize, Loss)> = Vec::new();
+        for ack in self.acks.iter().filter(|ack| !disk.holds(&self.runs[ack.run].id, ack.number)) {
+            let at = self.at(ack);
+            match losses.last_mut() {
+                Some((run, loss)) if *run == ack.run && loss.last + 1 == ack.number => {
+                    (loss.last, loss.to) = (ack.number, at);
+                }
+                _ => {
+                    let node = self.runs[ack.run].node;
+                    losses.push((ack.run, Loss { first: ack.number, last: ack.number, node, from: at, to: at }));
+                }
+            }
+        }
+        losses.into_iter().map(|(_, loss)| loss).collect()
+    }
+
+    /// What is on disk, in the order of the file, in words; `name` names the nodes.
+    #[must_use]
+    pub fn told(&self, disk: &OnDisk, name: impl Fn(At) -> String) -> String {
+        let whose = |id: &str| {
+            self.runs
+                .iter()
+                .find(|run| run.id == id)
+                .map_or_else(|| "a start that nobody heard".to_owned(), |run| name(run.node))
+        };
+        let ranges: Vec<String> =
+            disk.ranges.iter().map(|(first, last, id)| format!("{first} to {last} of {}", whose(id))).collect();
+        ranges.join(", ")
+    }
+}
+
+/// Writes that follow each other, of one start of the counter, that were acknowledged and are not on disk.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Loss {
+    /// Number of the first.
+    pub first: u64,
+    /// Number of the last.
+    pub last: u64,
+    /// Who wrote them.
+    pub node: At,
+    /// When the first was acknowledged, in seconds since the drill began.
+    pub from: f64,
+    /// When the last was.
+    pub to: f64,
+}
+
+impl Loss {
+    /// How many they are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.last - self.first + 1
     }
 }
 
@@ -225,12 +275,18 @@ mod tests {
     fn acknowledged_and_not_on_disk_is_lost() {
         let ledger = heard();
         let all = OnDisk::parse(&format!("0 19 {A}\n20 39 {B}\ntorn 0\n")).unwrap();
-        assert_eq!(ledger.lost(&all), [0; 0]);
+        assert_eq!(ledger.lost(&all), []);
+        let numbers = |disk: &OnDisk| -> Vec<(u64, u64, At)> {
+            ledger.lost(disk).iter().map(|loss| (loss.first, loss.last, loss.node)).collect()
+        };
         let torn = OnDisk::parse(&format!("0 17 {A}\n18 39 {B}\ntorn 1\n")).unwrap();
         // 18 and 19 are there, but written by another: the first's were lost, and the numbers were used again.
-        assert_eq!(ledger.lost(&torn), [18, 19]);
+        assert_eq!(numbers(&torn), [(18, 19, At::First)]);
+        let told = ledger.told(&torn, |at| format!("{at:?}"));
+        assert_eq!(told, "0 to 17 of First, 18 to 39 of Second");
         let hole = OnDisk::parse(&format!("0 3 {A}\n5 19 {A}\n20 39 {B}\ntorn 0\n")).unwrap();
-        assert_eq!(ledger.lost(&hole), [4]);
+        assert_eq!(numbers(&hole), [(4, 4, At::First)]);
+        assert!((ledger.lost(&hole)[0].from - 10.42).abs() < 0.01);
     }
 
     #[test]
@@ -240,7 +296,8 @@ mod tests {
         ledger.hear(At::First, &format!("ack 20 boot_id {A} at 102.00"), 12.0);
         assert_eq!(ledger.last(), None);
         ledger.hear(At::First, "ack 1 boot_id cccccccc-0000-0000-0000-000000000000 at 110.00", 20.0);
-        assert_eq!((ledger.count(0.0, 100.0), ledger.lost(&OnDisk::default())), (1, vec![1]));
+        let lost = ledger.lost(&OnDisk::default());
+        assert_eq!((ledger.count(0.0, 100.0), lost.len(), lost[0].first, lost[0].count()), (1, 1, 1, 1));
     }
 
     #[test]

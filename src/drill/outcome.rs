@@ -74,6 +74,8 @@ pub struct Outcome {
     pub acknowledged: u64,
     /// Writes acknowledged and not on disk.
     pub lost: u64,
+    /// Which these are, when they were acknowledged, and what is on disk in their place, in words.
+    pub losses: Vec<String>,
     /// Lines of the counter that a cut has torn; none of them was acknowledged.
     pub torn: u64,
     /// Where the service ran, one after the other.
@@ -106,6 +108,7 @@ impl Outcome {
             pauses: Vec::new(),
             acknowledged: 0,
             lost: 0,
+            losses: Vec::new(),
             torn: 0,
             served_by: Vec::new(),
             booted: Vec::new(),
@@ -122,7 +125,7 @@ impl Outcome {
     pub fn judged(mut self, mut seen: Vec<String>) -> Self {
         if self.lost > 0 {
             let what = format!("{} writes were acknowledged and are not on disk", self.lost);
-            seen.insert(0, what);
+            seen.splice(0..0, std::iter::once(what).chain(self.losses.iter().cloned()));
         }
         if self.acknowledged == 0 {
             seen.push("nothing was acknowledged, so nothing was measured".to_owned());

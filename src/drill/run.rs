@@ -307,6 +307,18 @@ impl Drill<'_> {
         let end = after.at;
         let names = |nodes: Vec<At>| nodes.into_iter().map(|at| self.name(at)).collect::<Vec<_>>();
         let pauses = ledger.pauses(zero, end);
+        let lost = ledger.lost(&disk);
+        let mut losses: Vec<String> = lost
+            .iter()
+            .map(|loss| {
+                let (first, last, node) = (loss.first, loss.last, self.name(loss.node));
+                let (from, to) = (loss.from - zero, loss.to - zero);
+                format!("lost: {first} to {last} of {node}, acknowledged {from:.1} s to {to:.1} s after the harm")
+            })
+            .collect();
+        if !losses.is_empty() {
+            losses.push(format!("on disk: {}", ledger.told(&disk, |at| self.name(at))));
+        }
         let outcome = Outcome {
             part,
             verdict: super::Verdict::Passed,
@@ -320,7 +332,8 @@ impl Drill<'_> {
                 .map(|pause| super::ledger::Pause { from: pause.from - zero, to: pause.to - zero })
                 .collect(),
             acknowledged: ledger.count(start, end),
-            lost: ledger.lost(&disk).len() as u64,
+            lost: lost.iter().map(super::ledger::Loss::count).sum(),
+            losses,
             torn: disk.torn,
             served_by: names(ledger.nodes(start, end)),
             booted: At::BOTH

@@ -146,11 +146,12 @@ sub talk {
             if (!ref $socket) {
                 $said = $socket;
             } elsif ($kind eq 'ssh') {
-                my $banner = line($socket, 3);
-                $said = defined $banner && $banner =~ /^SSH-/ ? 'open' : 'other';
+                # A node with much to do may take its time; silence does not say that it is another one.
+                my $banner = line($socket, 15);
+                $said = !defined $banner ? 'silent' : $banner =~ /^SSH-/ ? 'open' : 'other';
             } elsif ($kind eq 'tcp') {
                 syswrite $socket, "hapair\n";
-                my $echo = line($socket, 2);
+                my $echo = line($socket, 10);
                 $said = defined $echo && $echo eq 'hapair' ? 'open' : 'other';
             } elsif ($kind eq 'echo') {
                 setsockopt $socket, 6, 1, pack 'i', 1;

@@ -23,8 +23,10 @@ pub struct Claim<'a> {
     pub pair: &'a Pair,
     /// Names and the cluster.
     pub answers: &'a Answers,
-    /// Which install, and which state folder.
+    /// Which install.
     pub install: &'a Install,
+    /// Which state folder, on which machine: see [`Install::owner`].
+    pub owner: String,
     /// Process, host, since when, which command.
     pub who: String,
     taken: AtomicBool,
@@ -33,12 +35,13 @@ pub struct Claim<'a> {
 
 impl<'a> Claim<'a> {
     /// Nothing is claimed yet.
-    pub fn new(pair: &'a Pair, answers: &'a Answers, install: &'a Install, who: &str) -> Self {
+    pub fn new(pair: &'a Pair, answers: &'a Answers, install: &'a Install, owner: String, who: &str) -> Self {
         let who = who.replace('\n', " ").trim().to_owned();
-        Self { pair, answers, install, who, taken: AtomicBool::new(false), lost: AtomicBool::new(false) }
+        Self { pair, answers, install, owner, who, taken: AtomicBool::new(false), lost: AtomicBool::new(false) }
     }
 
-    fn cmd(&self, what: &str, at: At) -> Cmd {
+    /// The order that does it on one node; `what`: `claim`, `renew` or `release`. Exit code 7: another run holds it.
+    pub fn order(&self, what: &str, at: At) -> Cmd {
         let node = |at: At| self.answers.nodes[at.index()].name.as_str();
         let record = format!(
             "hapair-record={FORMAT}\ncluster={}\ninstall={}\nnode={}\npeer={}\nsince={}\nversion={}\n",
@@ -50,11 +53,11 @@ impl<'a> Claim<'a> {
             env!("CARGO_PKG_VERSION")
         );
         let dead = DEAD_AFTER.to_string();
-        Cmd::write_sh(CLAIM, [what, &self.install.seat, &self.who, &dead, &record]).timeout(Duration::from_secs(60))
+        Cmd::write_sh(CLAIM, [what, &self.owner, &self.who, &dead, &record]).timeout(Duration::from_secs(60))
     }
 
     fn on_both(&self, what: &str) -> [Result<Output, crate::node::Lost>; 2] {
-        At::both(|at| self.pair.at(at).exec(&self.cmd(what, at)))
+        At::both(|at| self.pair.at(at).exec(&self.order(what, at)))
     }
 
     /// Takes both nodes, and writes their record where there is none.

@@ -1,9 +1,11 @@
 //! The state folder's own part of the record: which install it made or took over, and what the nodes have told of it.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::NodeRecord;
 use crate::action::Memory;
@@ -48,8 +50,9 @@ impl Install {
     /// A [`Failure`](crate::event::Failure) when these are not the nodes of this pair; see [`super::judge`].
     pub fn settle(state: &Path, answers: &Answers, records: &[NodeRecord; 2]) -> Result<(Self, Vec<String>)> {
         let own = Self::of(state)?;
-        let (id, seat) = own.as_ref().map_or((None, ""), |own| (Some(own.id.as_str()), own.seat.as_str()));
-        let verdict = super::judge(answers, records, id, seat)?;
+        let id = own.as_ref().map(|own| own.id.as_str());
+        let owner = own.as_ref().map(|own| own.owner(state)).unwrap_or_default();
+        let verdict = super::judge(answers, records, id, &owner)?;
         let mut install = match own {
             Some(own) => own,
             None => Self::new(verdict.adopt)?,
@@ -69,6 +72,20 @@ impl Install {
             None => random::hex::<16>()?,
         };
         Ok(Self { id, seat: random::hex::<16>()?, ..Self::default() })
+    }
+
+    /// Who holds the nodes' locks while a run works from this state folder. Its own lock tells whether another run is at work
+    /// from the very same folder; so a copy of it, on another machine or beside it, is another owner.
+    pub fn owner(&self, state: &Path) -> String {
+        // Not the host name: the step `hosts` may change it.
+        let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+        let path = state.canonicalize().unwrap_or_else(|_| state.to_owned());
+        let mut sum = Sha256::new();
+        for part in [self.seat.as_bytes(), machine.trim().as_bytes(), path.as_os_str().as_bytes()] {
+            sum.update(part);
+            sum.update([0]);
+        }
+        format!("{:x}", sum.finalize())[..32].to_owned()
     }
 
     /// Takes over what the nodes tell; what they have lost stays.

@@ -1,5 +1,6 @@
 //! `hapair step ID`: what a step needs is looked for on the nodes, not in the journal.
 
+use hapair::action::Memory;
 use hapair::cancel::Cancel;
 use hapair::command::step::{missing, refuse};
 use hapair::engine::{Ended, Engine};
@@ -12,14 +13,18 @@ use crate::model::Model;
 use crate::{folder, plan};
 
 fn steps(model: &Model, id: &str) -> Vec<String> {
-    missing(&model.pair(), &model.plan, id).unwrap().into_iter().map(|missing| missing.step).collect()
+    missing(&model.pair(), &model.plan, id, &Memory::default())
+        .unwrap()
+        .into_iter()
+        .map(|missing| missing.step)
+        .collect()
 }
 
 #[test]
 fn a_missing_step_is_named() {
     let model = Model::new(&plan());
     assert!(steps(&model, "hosts").is_empty());
-    let found = missing(&model.pair(), &model.plan, "drbd-resource").unwrap();
+    let found = missing(&model.pair(), &model.plan, "drbd-resource", &Memory::default()).unwrap();
     let failure = refuse("drbd-resource", &found, |name| format!("hapair {name}")).unwrap_err();
     assert_eq!(failure.exit, exit::PREFLIGHT);
     assert!(failure.what.contains("needs the step hosts, which is not so: rename this node"), "{}", failure.what);
@@ -33,7 +38,7 @@ fn the_nodes_count_and_not_the_journal() {
     assert!(steps(&model, "verify").is_empty());
     // Something undid a step behind the journal's back.
     model.world.lock().unwrap().machines[1].mounted = false;
-    let found = missing(&model.pair(), &model.plan, "vms").unwrap();
+    let found = missing(&model.pair(), &model.plan, "vms", &Memory::default()).unwrap();
     assert!(found.iter().all(|missing| missing.step != "hosts"), "{found:?}");
     let needed = steps(&model, "verify");
     assert!(!needed.is_empty() && !needed.contains(&"hosts".to_owned()), "{needed:?}");

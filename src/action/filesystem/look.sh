@@ -7,6 +7,8 @@ done
 for record in /var/lib/hapair/erased-"$2"-*.txt; do
 	[ -r "$record" ] || continue
 	hapair_line erased "$record"
+	# Of an interrupted erasure here (`making` is noted behind it): the consent to it stands.
+	case $record in */erased-"$2"-filesystem-*) continue ;; esac
 	while IFS= read -r line; do
 		case $line in consent=*) hapair_line used "${line#consent=}" ;; esac
 	done <"$record"
