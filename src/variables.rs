@@ -182,6 +182,7 @@ fn vm_variables(answers: &Answers, vm: &Vm) -> Value {
 fn fencing_variables(fencing: &Fencing) -> Value {
     let mut variables = method_variables(&fencing.method);
     variables["accept_unsafe"] = json!(fencing.accept_unsafe_ssh);
+    variables["accept_softdog"] = json!(fencing.accept_unsafe_softdog);
     variables["skip_proof"] = json!(fencing.skip_proof);
     // As text: what templates render of a list is no JSON.
     variables["bmcs"] = At::BOTH.iter().map(|at| bmcs(&fencing.method, *at).to_string()).collect();

@@ -55,18 +55,20 @@ fn a_parameter_that_the_agent_does_not_have_is_named_and_so_is_an_agent_that_the
 
 #[test]
 fn an_sbd_disk_whose_times_can_not_work_is_named() {
-    let [script] = &looks("sbd -d")[..] else { panic!("one look") };
+    let [script] = &looks("dump 2>/dev/null")[..] else { panic!("one look") };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sbd");
     let here = folder.path().to_str().unwrap();
-    let on = |header: &str| {
+    let at = |header: &str, watchdog: &str, backing: &str| {
         // As sbd 1.5 prints it.
         std::fs::write(&path, format!("#!/bin/sh\n[ \"$*\" = '-d /dev/sdz dump' ] || exit 1\n{header}")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let words = ["env".to_owned(), format!("PATH={here}:/usr/bin:/bin"), "/bin/sh".to_owned(), "-c".to_owned()];
-        let more = [script.as_str(), "sh", "/dev/sdz "].map(str::to_owned);
+        let more = [script.as_str(), "sh", "/dev/sdz ", watchdog, "false", backing].map(str::to_owned);
         Local::new().exec(&Cmd::read(words.into_iter().chain(more))).unwrap()
     };
+    // Any character device will do: which watchdog it is can't be seen in a test.
+    let on = |header: &str| at(header, "/dev/null", "/dev/sda3");
     let times = |watchdog: u32, wait: u32| {
         format!(
             "echo '==Dumping header on disk /dev/sdz'\necho 'Timeout (watchdog) : {watchdog}'\necho 'Timeout (allocate) : 2'\n\
@@ -74,13 +76,17 @@ fn an_sbd_disk_whose_times_can_not_work_is_named() {
         )
     };
     assert!(on(&times(5, 10)).ok(), "{}", on(&times(5, 10)).errors());
-    assert!(on(&times(50, 100)).ok());
-    for (watchdog, wait) in [(5, 9), (60, 120), (0, 0)] {
+    assert!(on(&times(30, 60)).ok());
+    for (watchdog, wait) in [(5, 9), (35, 70), (0, 0)] {
         let output = on(&times(watchdog, wait));
         assert_eq!(output.code, 1, "{watchdog} {wait}");
         let words = format!("the header of /dev/sdz says watchdog {watchdog} s and msgwait {wait} s");
         assert!(output.errors().starts_with(&words), "{}", output.errors());
     }
     assert!(on("exit 1\n").errors().starts_with("/dev/sdz is not prepared"));
+    let none = at(&times(5, 10), "/dev/no-watchdog", "/dev/sda3");
+    assert!(none.code == 1 && none.errors().starts_with("there is no watchdog /dev/no-watchdog"), "{}", none.errors());
+    let same = at(&times(5, 10), "/dev/null", "/dev/sdz");
+    assert!(same.code == 1 && same.errors().starts_with("/dev/sdz is the disk of DRBD"), "{}", same.errors());
     assert!(on("echo nothing\n").errors().contains("says watchdog ? s and msgwait ? s"));
 }

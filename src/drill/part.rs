@@ -59,6 +59,9 @@ impl Means {
             standing.fencing.devices.iter().flat_map(|device| device.nodes.iter().map(String::as_str)).collect();
         let fencing = if standing.fencing.enabled != Some(true) {
             Err("fencing is off".to_owned())
+        } else if method.uses_sbd() && !devices.is_empty() {
+            // One device for both nodes: wherever it runs, each can write to the shared disk (sbd(8)).
+            Ok(())
         } else if let Some(node) = answers.nodes.iter().find(|node| !devices.contains(&node.name.as_str())) {
             Err(format!("no fencing device runs on {}", node.name))
         } else if method.uses_ssh() && !rehearsal {

@@ -152,6 +152,7 @@ fn fencing(fencing: &mut Fencing, ground: &Ground, change: &mut dyn FnMut(String
         (method, _) => *method = FencingMethod::Ipmi { nodes: Box::new(ground.bmcs.clone()) },
     }
     fencing.accept_unsafe_ssh = fencing.method.uses_ssh();
+    fencing.accept_unsafe_softdog = fencing.method.uses_sbd();
     change("fencing.method".to_owned(), from, fencing.method.name());
 }
 

@@ -28,7 +28,8 @@ pub fn prepared(setup: &Setup, pair: &Pair, run: &install::Run<'_>, disks: &[Str
         failure.stderr.join("\n  ")
     ))?;
     for disk in disks {
-        proof::ask(pair, At::First, &Cmd::write(["sbd", "-d", disk, "create"]))?;
+        // Four times the usual times: a machine that has no processor for five seconds is not dead here.
+        proof::ask(pair, At::First, &Cmd::write(["sbd", "-d", disk, "-1", "20", "-4", "40", "create"]))?;
     }
     Ok(())
 }

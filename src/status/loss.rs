@@ -61,7 +61,10 @@ fn obstacles(
     }
     if !view.fencing_enabled {
         found.push(format!("fencing is off: nobody makes sure that {gone} is really dead"));
-    } else if !view.fencing_devices().any(|device| device.nodes.contains(left)) {
+    } else if !view.fencing_devices().any(|device| {
+        // SBD has one device for both nodes: wherever it runs, each can write to the shared disk (sbd(8)).
+        device.nodes.contains(left) || (answers.fencing.method.uses_sbd() && !device.nodes.is_empty())
+    }) {
         found.push(format!(
             "no fencing device runs on {left}: nothing is taken over before a person confirms that {gone} is off"
         ));
