@@ -163,6 +163,8 @@ pub struct Table {
     pub free: u64,
     /// What is in the free space: `ext4`, `data of an unknown kind`; empty if nothing.
     pub holds: Vec<String>,
+    /// There is no table, and the disk was looked at as a whole: signatures, first and last MiB are the disk's.
+    pub bare: bool,
 }
 
 /// Reads the probe's output.
@@ -204,6 +206,7 @@ pub fn parse(text: &str) -> Device {
             }
             "sfdisk" => value.rsplit(' ').next().unwrap_or_default().clone_into(&mut d.table.sfdisk),
             "free" => d.table.free = number(),
+            "bare" => d.table.bare = value == "yes",
             "free-holds" => d.table.holds.push(value.to_owned()),
             _ => {}
         }
@@ -254,5 +257,40 @@ pub fn bytes(n: u64) -> String {
         format!("{whole} {}", UNITS[unit])
     } else {
         format!("{whole}.{tenth} {}", UNITS[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::node::Transport as _;
+    use crate::node::local::Local;
+
+    #[test]
+    fn what_a_disk_without_table_holds_is_looked_for_in_all_of_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("disk");
+        let path = path.to_str().unwrap();
+        let size = 64 << 20;
+        let script = format!("{PROBE}\nhapair_bare \"$@\"\n");
+        let read = Cmd::read_sh(&script, [path.to_owned(), "0".to_owned(), size.to_string()]);
+        let said = || Local::new().exec(&read).unwrap().text();
+        for (place, found) in
+            [(None, [false; 3]), (Some(700_000), [true, false, false]), (Some(size - 9), [false, false, true])]
+        {
+            let file = std::fs::File::create(path).unwrap();
+            file.set_len(size).unwrap();
+            if let Some(place) = place {
+                std::os::unix::fs::FileExt::write_all_at(&file, b"something", place).unwrap();
+            }
+            assert!(said().contains(&format!("use={path} is open in process {}", std::process::id())), "{}", said());
+            drop(file);
+            let said = said();
+            let device = parse(&said);
+            assert!(device.table.bare && !device.unreadable, "{said}");
+            assert_eq!([device.head, device.middle, device.tail], found, "{said}");
+        }
     }
 }

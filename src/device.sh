@@ -162,15 +162,30 @@ hapair_generation() {
 	done
 }
 
-# The partition is missing: the table of the disk on which it would be, and the space behind the last partition.
+# A disk without partition table ($1, minor $2, $3 bytes), looked at as a device is: who uses it, and what is on it.
+hapair_bare() {
+	used=$(hapair_uses "${1#/dev/}"; hapair_open "$1")
+	[ -n "$used" ] && printf '%s\n' "$used" && return 0
+	found=$(hapair_signatures "$1" "$2")
+	[ -n "$found" ] && printf '%s\n' "$found"
+	alone=1
+	case $found in *,ocfs2*) alone= ;; esac
+	[ "$3" -ge 2097152 ] || return 0
+	hapair_line bare yes
+	hapair_sample "$1" 0 "$3" $alone
+}
+
+# The partition is missing: the table of the disk on which it would be ($1, minor $2), and the space behind the last
+# partition. Without a table there may be a file system or a volume on the whole disk.
 hapair_table() {
 	hapair_real=$(readlink -f "$1" 2>/dev/null)
 	[ -b "$hapair_real" ] || return 0
 	hapair_line table-disk "$hapair_real"
+	hapair_value=0
 	hapair_sys "${hapair_real#/dev/}" && hapair_attr "$hapair_dir/size" && hapair_line table-size $((hapair_value * 512))
 	command -v sfdisk >/dev/null 2>&1 || return 0
 	hapair_line sfdisk "$(sfdisk -v 2>/dev/null)"
-	dump=$(sfdisk -d "$hapair_real" 2>/dev/null) || return 0
+	dump=$(sfdisk -d "$hapair_real" 2>/dev/null) || { hapair_bare "$hapair_real" "$2" $((hapair_value * 512)); return 0; }
 	end=0 sector=512
 	while IFS= read -r entry; do
 		hapair_line table "$entry"
@@ -222,10 +237,10 @@ probe() {
 		[ -e "$1" ] && return 0
 		hapair_line kind missing
 		[ -n "$2" ] || return 0
-		table=$(hapair_table "$2")
+		table=$(hapair_table "$2" "$4")
 		[ -n "$table" ] && printf '%s\n' "$table"
 		case $table in
-		*free-holds=*)
+		*free-holds=* | *bare=*)
 			disk=$(readlink -f "$2")
 			hapair_line disk "${disk#/dev/}"
 			hapair_identities "${disk#/dev/}" ""

@@ -41,7 +41,13 @@ impl Lock {
             .create(true)
             .truncate(false)
             .open(&path)
-            .with_context(|| format!("opening the lock {}", path.display()))?;
+            .with_context(|| {
+                format!(
+                    "opening the lock {}; see that you may write in this folder (`ls -la {}`), or name another state folder with --state-dir",
+                    path.display(),
+                    state.display()
+                )
+            })?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut owner = String::new();
             file.read_to_string(&mut owner).context("reading the lock")?;
@@ -65,6 +71,18 @@ pub fn who(command: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_folder_that_can_not_be_written_is_told_with_what_to_do() {
+        let state = tempfile::tempdir().expect("a folder");
+        // A mode alone would not keep root out.
+        std::fs::create_dir(state.path().join("lock")).expect("a folder");
+        let error = Lock::take(state.path(), "install").expect_err("no file");
+        assert!(error.downcast_ref::<Held>().is_none());
+        let words = format!("{error:#}");
+        let begin = format!("opening the lock {}/lock; see that you may write", state.path().display());
+        assert!(words.starts_with(&begin) && words.contains("--state-dir: Is a directory"), "{words}");
+    }
 
     #[test]
     fn a_second_run_is_told_who_holds_the_lock() {

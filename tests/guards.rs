@@ -12,6 +12,8 @@ mod content;
 mod machine;
 #[path = "guards/matrix.rs"]
 mod matrix;
+#[path = "guards/space.rs"]
+mod space;
 
 use std::fs::File;
 use std::path::Path;

@@ -165,8 +165,8 @@ impl Partition {
         }
         let table = Entries::parse(&t.dump);
         let Some(label) = table.label else {
-            let next = format!("if the disk is really empty: `echo 'label: gpt' | sfdisk {disk}` there");
-            return Err((preflight, format!("{disk} ({}) has no partition table", bytes(t.size)), next));
+            let (kind, what, next) = d.without_table();
+            return Err((Some(kind), what, next));
         };
         if table.numbers.contains(&number) {
             return Ok(Todo::Announce { disk, number });

@@ -1,6 +1,7 @@
 //! What is to be thought of a device that exists: nothing on it, ours, or somebody's.
 
 use super::{Device, SMALLEST, Signature, bytes};
+use crate::action::RefusalKind;
 use crate::drbd::Generation;
 
 /// What else is known than the device itself says: by it data of this cluster is told from anybody else's, even where
@@ -150,6 +151,44 @@ impl Device {
                 format!("if it is this cluster's: bring the DRBD resource up by hand on both nodes (`drbdadm up`), then continue; {by_hand}"),
             )
         })
+    }
+
+    /// Why no partition can be made on its disk, which has no partition table: what was found there, and what to do. What
+    /// the disk holds as a whole is lost with a new table, which is nothing that `erase` can mean: hapair makes none.
+    pub fn without_table(&self) -> (RefusalKind, String, String) {
+        let disk = &self.table.disk;
+        let name = format!("{disk} ({})", bytes(self.table.size));
+        if !self.uses.is_empty() {
+            return (
+                RefusalKind::Preflight,
+                format!("{name} has no partition table and is in use as a whole: {}", self.uses.join(", ")),
+                "free it, or name another `device`; hapair never takes a device that is in use".to_owned(),
+            );
+        }
+        if !self.signatures.is_empty()
+            || (self.table.bare && !self.unreadable && (self.head || self.middle || self.tail))
+        {
+            return (
+                RefusalKind::Consent,
+                format!("{name} has no partition table, and as a whole it holds {}", self.content()),
+                format!(
+                    "name another `device`; hapair makes no partition table, so `erase` does not cover this. If what it holds may be lost, empty it by hand: {}",
+                    emptied(disk)
+                ),
+            );
+        }
+        if !self.table.bare || self.unreadable {
+            return (
+                RefusalKind::Preflight,
+                format!("{name} has no partition table that sfdisk can read, and what else it holds can't be told"),
+                format!("look at `dmesg` and `wipefs {disk}` there, or name another `device`"),
+            );
+        }
+        (
+            RefusalKind::Preflight,
+            format!("{name} has no partition table; nothing else was found on it"),
+            format!("if the disk is really empty: `echo 'label: gpt' | sfdisk {disk}` there"),
+        )
     }
 
     /// Something is on it that is nobody's we know: whether the answers name it.

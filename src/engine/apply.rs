@@ -121,12 +121,19 @@ impl Engine<'_> {
             127 => "there is no such command on the node".to_owned(),
             code => format!("the command failed with exit code {code}"),
         };
-        let next = "mend what the command complains of".to_owned();
-        let mut failure = self.failure(step, action, order.at, what, next);
+        // It may repeat what it was given.
+        let (stderr, next) = if order.cmd.secret {
+            let hidden = "(not shown: the command was given a secret, which its output may repeat)".to_owned();
+            let next = "look at the node's own logs, and do by hand there what the action is for: that says more";
+            (vec![hidden], next)
+        } else {
+            (tail(&output), "mend what the command complains of")
+        };
+        let mut failure = self.failure(step, action, order.at, what, next.to_owned());
         failure.node = Some(node.name.clone());
         failure.command = Some(order.cmd.shown());
         failure.code = Some(output.code);
-        failure.stderr = tail(&output);
+        failure.stderr = stderr;
         Err(self.stop(failure))
     }
 

@@ -158,6 +158,11 @@ impl Model {
             Event::ActionStarting { node, change, .. } => {
                 let summary = change.summary.clone();
                 self.set(node.as_deref(), Doing::Changing { summary, risk: change.risk }, now);
+                // At once, and not with the step when it is over: it is the last look at what goes.
+                if let Some((sentence, diff)) = words::replaced(node.as_deref(), change) {
+                    let diff = diff.into_iter().map(|line| Said::Verbatim(Tone::Faint, line));
+                    return std::iter::once(Said::Text(Tone::Warning, sentence)).chain(diff).collect();
+                }
                 if change.risk >= Risk::Reboots {
                     let node = node.as_deref().unwrap_or("both nodes");
                     let text = format!("{node}: {} [{}]", change.summary, words::risk(change.risk));

@@ -233,6 +233,29 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_replaced_is_shown_as_a_diff() {
+        let change =
+            Change::new("change /etc/hosts").diff("--- /etc/hosts\n+++ /etc/hosts\n@@ -1 +1 @@\n-\u{1b}[2Jold\n+new\n");
+        let said = told(&[Event::ActionStarting {
+            step: "hosts".to_owned(),
+            action: "1-host-names".to_owned(),
+            node: Some("beta".to_owned()),
+            title: "names".to_owned(),
+            change,
+        }]);
+        let expected = "\
+[17:03:12] beta  hosts: change /etc/hosts
+[17:03:12] beta  hosts: /etc/hosts is there already; what hapair did not write is kept on beta in /var/lib/hapair/backup (changed since: /var/lib/hapair/changed)
+[17:03:12]     --- /etc/hosts
+[17:03:12]     +++ /etc/hosts
+[17:03:12]     @@ -1 +1 @@
+[17:03:12]     -old
+[17:03:12]     +new
+";
+        assert_eq!(said, expected);
+    }
+
+    #[test]
     fn a_failure_in_full() {
         let said = told(&[Event::Failed(Failure {
             exit: 1,

@@ -1,6 +1,7 @@
 //! Words that the reporters share: durations, risks, and an event as plain lines.
 
-use crate::action::{Progress, Risk};
+use crate::action::{Change, Progress, Risk};
+use crate::device::STATE;
 use crate::drill::outcome;
 use crate::event::Event;
 
@@ -55,6 +56,32 @@ pub fn risk(risk: Risk) -> &'static str {
         Risk::Reboots => "reboots",
         Risk::DestroysData => "destroys data",
     }
+}
+
+/// Lines of a diff that are shown while a run goes on.
+const DIFF_LINES: usize = 40;
+
+/// The diff of a file that takes the place of another one, for people, and a sentence before it; `None` where nothing is
+/// replaced. A change of a file that holds a secret has no diff. `node` as in the event: of a file for both none is kept.
+pub fn replaced(node: Option<&str>, change: &Change) -> Option<(String, Vec<String>)> {
+    let diff = change.diff.as_deref()?;
+    // What differs in the CIB is no file, and has no path.
+    let path = diff.strip_prefix("--- ")?.lines().next()?;
+    if !path.starts_with('/') || path == "/dev/null" {
+        return None;
+    }
+    let sentence = match node {
+        Some(node) => format!(
+            "{path} is there already; what hapair did not write is kept on {node} in {STATE}/backup (changed since: {STATE}/changed)"
+        ),
+        None => format!("{path} is there already; this is the difference, and no copy is kept"),
+    };
+    let all = diff.lines().count();
+    let mut lines: Vec<String> = diff.lines().take(DIFF_LINES).map(|line| format!("    {line}")).collect();
+    if all > DIFF_LINES {
+        lines.push(format!("    ... {} more; `hapair plan` shows all before a run", count(all - DIFF_LINES, "line")));
+    }
+    Some((sentence, lines))
 }
 
 /// `1 step`, `18 steps`.
@@ -118,7 +145,7 @@ impl Context {
     }
 }
 
-/// An event as plain lines: one, but for a failure and the summary at the end.
+/// An event as plain lines: one, but for a file that is replaced, a failure and the summary at the end.
 pub fn lines(event: &Event, context: &Context) -> Vec<String> {
     let line = match event {
         Event::RunStarted { version, cluster, command, nodes: [first, second], steps, plan } => format!(
@@ -143,7 +170,12 @@ pub fn lines(event: &Event, context: &Context) -> Vec<String> {
                 "" => String::new(),
                 risk => format!(" [{risk}]"),
             };
-            context.at(node.as_deref(), step, &format!("{}{risk}", change.summary))
+            let mut lines = vec![context.at(node.as_deref(), step, &format!("{}{risk}", change.summary))];
+            if let Some((sentence, diff)) = replaced(node.as_deref(), change) {
+                lines.push(context.at(node.as_deref(), step, &sentence));
+                lines.extend(diff);
+            }
+            return lines.iter().map(|line| tidy(line)).collect();
         }
         Event::Command { node, command } => context.at(Some(node), &context.step, &format!("$ {command}")),
         Event::Rebooting { node, .. } => context.at(Some(node), &context.step, "rebooting"),
@@ -200,6 +232,36 @@ mod tests {
         assert_eq!(progress(&all), "99 %, 27,400 K/sec, 2 min 10 s left");
         let none = Progress { percent: Some(f64::NAN), eta_seconds: None, detail: String::new() };
         assert_eq!(progress(&none), "");
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_is_shown_with_where_the_old_one_is() {
+        let change = |diff: &str| Change::new("change /etc/drbd.conf").diff(diff);
+        let short = change("--- /etc/drbd.conf\n+++ /etc/drbd.conf\n@@ -1 +1 @@\n-old\n+new\n");
+        let (sentence, lines) = replaced(Some("beta"), &short).expect("a file is replaced");
+        assert_eq!(
+            sentence,
+            "/etc/drbd.conf is there already; what hapair did not write is kept on beta in /var/lib/hapair/backup (changed since: /var/lib/hapair/changed)"
+        );
+        assert_eq!(
+            lines,
+            ["    --- /etc/drbd.conf", "    +++ /etc/drbd.conf", "    @@ -1 +1 @@", "    -old", "    +new"]
+        );
+        // What is on the shared mount has no copy on a node.
+        assert!(replaced(None, &short).is_some_and(|(sentence, _)| sentence.ends_with("no copy is kept")));
+
+        let long = format!("--- /etc/drbd.conf\n+++ /etc/drbd.conf\n{}", "-old\n".repeat(50));
+        let (_, lines) = replaced(Some("beta"), &change(&long)).expect("a file is replaced");
+        assert_eq!(lines.len(), 41);
+        assert_eq!(lines[40], "    ... 12 lines more; `hapair plan` shows all before a run");
+
+        // A new file, the CIB, and what has no diff since it is secret.
+        for diff in
+            ["--- /dev/null\n+++ /etc/drbd.conf\n@@ -0,0 +1 @@\n+new\n", "-<op id=\"a\"/>\n+<op id=\"b\"/>\n", ""]
+        {
+            assert_eq!(replaced(Some("beta"), &change(diff)), None, "{diff}");
+        }
+        assert_eq!(replaced(Some("beta"), &Change::new("change /etc/x (it is secret)")), None);
     }
 
     #[test]

@@ -52,6 +52,21 @@ pub(crate) const CONTENTS: [(&str, &str, &str); 12] = [
     ),
 ];
 
+/// The word by which the same is called in the free space of a disk, where it has no name of its own: `blkid`'s.
+pub(crate) fn kind(name: &str) -> &str {
+    match name {
+        "LVM PV" => "LVM2_member",
+        "mdraid" => "linux_raid_member",
+        "LUKS" => "crypto_LUKS",
+        "OCFS2" => "ocfs2",
+        "MBR" => "dos",
+        "GPT" => "gpt",
+        "foreign DRBD" => "drbd",
+        "unknown data" => "data of an unknown kind",
+        name => name,
+    }
+}
+
 /// xfs needs 300 MiB; of everything else 136 MiB hold the whole.
 pub(crate) fn bytes(name: &str) -> u64 {
     if name == "xfs" { 320 << 20 } else { 136 << 20 }

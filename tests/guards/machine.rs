@@ -117,6 +117,15 @@ pub(crate) struct Disk {
 impl Disk {
     /// A disk of so many bytes that is all zero, or a copy of an image.
     pub(crate) fn new(name: &str, bytes: u64, image: Option<&Path>) -> Self {
+        Self::attached(name, bytes, image, "")
+    }
+
+    /// A disk of zeros on which the kernel looks for partitions, and forgets them with the disk.
+    pub(crate) fn with_partitions(name: &str, bytes: u64) -> Self {
+        Self::attached(name, bytes, None, "--partscan")
+    }
+
+    fn attached(name: &str, bytes: u64, image: Option<&Path>, how: &str) -> Self {
         let file = PathBuf::from(format!("/tmp/guards/{name}.disk"));
         match image {
             Some(image) => {
@@ -124,7 +133,7 @@ impl Disk {
             }
             None => File::create(&file).unwrap().set_len(bytes).unwrap(),
         }
-        let device = sh("losetup -f --show \"$1\"", &[file.to_str().unwrap()]);
+        let device = sh("losetup -f --show $2 \"$1\"", &[file.to_str().unwrap(), how]);
         let id = format!("test-{name}");
         sh("ln -sfn \"../../$1\" \"/dev/disk/by-id/$2\"", &[device.trim_start_matches("/dev/"), &id]);
         Self { file, device, id }

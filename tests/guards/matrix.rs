@@ -6,23 +6,34 @@ use hapair::node::At;
 
 use super::content::{CONTENTS, bytes, image};
 use super::machine::{Disk, Nodes, read, sh, size};
+use super::space;
 
 /// In this order: the right one writes.
-const CONSENTS: [&str; 3] = ["none", "wrong", "right"];
-const MIB: usize = 1 << 20;
+pub(crate) const CONSENTS: [&str; 3] = ["none", "wrong", "right"];
+pub(crate) const MIB: usize = 1 << 20;
 
-fn erase(consent: &str, disk: &Disk) -> String {
+/// The wrong one names another disk that is there: the one of the peer.
+pub(crate) fn erase(consent: &str, disk: &Disk, other: &Disk) -> String {
     match consent {
         "none" => String::new(),
         "right" => disk.id.clone(),
-        _ => "another-disk".to_owned(),
+        _ => other.id.clone(),
     }
 }
 
+/// The consents of both nodes, each about its own disk.
+fn erase_both(consent: &str, disks: &[Disk; 2]) -> [String; 2] {
+    [erase(consent, &disks[0], &disks[1]), erase(consent, &disks[1], &disks[0])]
+}
+
 fn partition(disks: [&Disk; 2], erase: [&str; 2]) -> String {
+    partition_of([&disks[0].device, &disks[1].device], erase, "no")
+}
+
+pub(crate) fn partition_of(devices: [&str; 2], erase: [&str; 2], create: &str) -> String {
     format!(
-        "partition: {{nodes: [node1, node2], devices: [{}, {}], erase: [{:?}, {:?}], cluster: pair, create: 'no', resource: r0, minor: '0'}}",
-        disks[0].device, disks[1].device, erase[0], erase[1]
+        "partition: {{nodes: [node1, node2], devices: [{}, {}], erase: [{:?}, {:?}], cluster: pair, create: '{create}', resource: r0, minor: '0'}}",
+        devices[0], devices[1], erase[0], erase[1]
     )
 }
 
@@ -57,7 +68,7 @@ fn configure(disks: [&Disk; 2]) {
     std::fs::write("/etc/drbd.d/global_common.conf", "global { usage-count no; }\n").unwrap();
 }
 
-fn refused(result: Result<usize, Box<Failure>>, words: &[&str]) -> Failure {
+pub(crate) fn refused(result: Result<usize, Box<Failure>>, words: &[&str]) -> Failure {
     let failure = *result.expect_err("it was not refused");
     assert_eq!(failure.exit, exit::CONSENT, "{failure}");
     assert!(failure.what.contains("nothing was changed"), "{failure}");
@@ -72,7 +83,7 @@ fn kept(nodes: &Nodes, name: &str) -> [Vec<u8>; 2] {
     ["head", "tail"].map(|end| std::fs::read(nodes.record(At::First).join(format!("erased-{name}-1.{end}"))).unwrap())
 }
 
-fn line(row: &str, action: &str, cells: &[String]) {
+pub(crate) fn line(row: &str, action: &str, cells: &[String]) {
     println!("| {row:22} {action:14} {}", cells.join("  "));
 }
 
@@ -92,7 +103,10 @@ pub(crate) fn all() {
     };
     row("in use", &in_use);
     row("ours", &ours);
+    row("empty, no table", &space::on_empty_disk);
     for (name, script, word) in CONTENTS {
+        row(name, &|nodes| space::on_whole_disk(nodes, name, script, word));
+        row(name, &|nodes| space::in_free_space(nodes, name, script));
         row(name, &|nodes| on_backing(nodes, name, script, word));
         row(name, &|nodes| on_drbd(nodes, name, script, word));
     }
@@ -114,7 +128,7 @@ fn on_backing(nodes: &Nodes, name: &str, script: &str, word: &str) {
         let before = disk.hash();
         let ends = [disk.bytes(0, MIB), disk.bytes(size - MIB as u64, MIB)];
         for consent in CONSENTS {
-            let erase = erase(consent, &disk);
+            let erase = erase(consent, &disk, &other);
             let yaml = if action == "partition" {
                 partition([&disk, &other], [&erase, ""])
             } else {
@@ -125,7 +139,7 @@ fn on_backing(nodes: &Nodes, name: &str, script: &str, word: &str) {
                 let changed = result.unwrap_or_else(|failure| panic!("{name}, {action}: {failure}"));
                 if action == "partition" {
                     assert_eq!((changed, &disk.hash()), (0, &before), "{name}: the partition is not written to");
-                    cells.push("ok: allowed, nothing written yet".to_owned());
+                    cells.push("ok: allowed, there is nothing to write".to_owned());
                 } else {
                     assert_eq!(changed, 1);
                     assert_eq!(kept(nodes, "r0"), ends, "{name}: what was kept is not what was there");
@@ -176,7 +190,7 @@ fn on_drbd(nodes: &Nodes, name: &str, script: &str, word: &str) {
     let size = size("/dev/drbd0");
     let ends = [read("/dev/drbd0", 0, MIB), read("/dev/drbd0", size / MIB as u64 * MIB as u64 - MIB as u64, MIB)];
     for consent in CONSENTS {
-        let erase = disks.each_ref().map(|disk| erase(consent, disk));
+        let erase = erase_both(consent, &disks);
         let result = nodes.run(&filesystem([&disks[0], &disks[1]], [&erase[0], &erase[1]]));
         if consent == "right" {
             assert_eq!(result.unwrap_or_else(|failure| panic!("{name}, filesystem: {failure}")), 1);
@@ -212,7 +226,7 @@ fn ours(nodes: &Nodes) {
         let mut cells = Vec::new();
         for consent in CONSENTS {
             let before = hash_of_drbd();
-            let erase = disks.each_ref().map(|disk| erase(consent, disk));
+            let erase = erase_both(consent, &disks);
             let erase = [erase[0].as_str(), &erase[1]];
             let changed = match action {
                 "partition" => nodes.run(&partition(both, erase)),

@@ -1,5 +1,6 @@
 //! Canaries in every secret field: none of them is ever shown, kept or handed over as an argument.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +13,7 @@ use hapair::command::plan::{Options, text};
 use hapair::engine::{Engine, look};
 use hapair::event::{Event, Sink};
 use hapair::journal::Journal;
+use hapair::node::{Cmd, Effect, Lost, Output, Transport};
 use hapair::report::{json::Json, plain::Plain};
 use hapair::secrets::Secrets;
 
@@ -89,6 +91,14 @@ fn answers(folder: &Path, fencing: &str) -> PathBuf {
     path
 }
 
+fn secrets() -> Secrets {
+    Secrets {
+        drbd_shared_secret: DRBD.to_owned(),
+        corosync_authkey_base64: STANDARD.encode(COROSYNC.repeat(10)),
+        heartbeat_key: HEARTBEAT.to_owned(),
+    }
+}
+
 /// What a reporter writes.
 #[derive(Clone, Default)]
 struct Screen(Arc<Mutex<Vec<u8>>>);
@@ -122,6 +132,63 @@ impl Sink for Watched {
     }
 }
 
+/// A node on which every order that is given a secret fails once, and says all that it was given.
+struct Talkative {
+    node: Arc<dyn Transport>,
+    failed: Mutex<HashSet<Vec<String>>>,
+}
+
+impl Transport for Talkative {
+    fn exec(&self, cmd: &Cmd) -> Result<Output, Lost> {
+        if cmd.secret && cmd.effect == Effect::Write && self.failed.lock().unwrap().insert(cmd.argv.clone()) {
+            return Ok(Output { code: 1, stdout: cmd.stdin.clone(), stderr: cmd.stdin.clone() });
+        }
+        self.node.exec(cmd)
+    }
+
+    fn exec_all(&self, reads: &[Cmd]) -> Result<Vec<Output>, Lost> {
+        self.node.exec_all(reads)
+    }
+}
+
+#[test]
+fn an_order_that_fails_and_repeats_its_secret_is_not_quoted() {
+    let state = folder();
+    let setup = model::setup(&answers(state.path(), FENCING[0].1), state.path());
+    let plan = Arc::new(model::plan(&setup, &secrets()));
+    let model = Model::new(&plan);
+    let mut pair = model.pair();
+    for node in &mut pair.0 {
+        node.transport = Arc::new(Talkative { node: Arc::clone(&node.transport), failed: Mutex::default() });
+    }
+    let said = Arc::new(Mutex::new(String::new()));
+    let mut failures = 0;
+    loop {
+        let (journal, _) = Journal::open(state.path(), "xencluster").unwrap();
+        let screens = [Screen::default(), Screen::default()];
+        let reporters: [Box<dyn Sink>; 2] = [
+            Box::new(Plain::new(Box::new(screens[0].clone()), || "10:00:00".to_owned())),
+            Box::new(Json::new(Box::new(screens[1].clone()), jiff::Timestamp::now)),
+        ];
+        let sink = Mutex::new(Watched { journal, reporters, said: Arc::clone(&said) });
+        let cancel = Cancel::default();
+        let ended = Engine::new(&pair, &sink, &cancel, "hapair install".to_owned()).run(&plan, None);
+        for screen in screens {
+            clean("what is shown", &String::from_utf8(screen.0.lock().unwrap().clone()).unwrap());
+        }
+        let Err(failure) = ended else { break };
+        clean("the failure", &format!("{failure:?}\n{failure}"));
+        assert!(failure.stderr.len() == 1 && failure.stderr[0].starts_with("(not shown"), "{failure}");
+        failures += 1;
+        assert!(failures < 50, "the same order fails again and again: {failure}");
+    }
+    clean("what is said", &said.lock().unwrap());
+    clean("the journal", &std::fs::read_to_string(state.path().join("journal.jsonl")).unwrap());
+    // DRBD's resource and Corosync's key on each node, and the fencing devices: less would prove less.
+    assert!(failures >= 3, "only {failures} orders failed");
+    println!("canaries in orders that fail and repeat them: 0 occurrences in {failures} failures");
+}
+
 #[test]
 fn no_secret_in_events_journal_arguments_plan_or_debug_output() {
     for (method, fencing) in FENCING {
@@ -133,11 +200,7 @@ fn nowhere(method: &str, fencing: &str) {
     let state = folder();
     let answers = answers(state.path(), fencing);
     let setup = model::setup(&answers, state.path());
-    let secrets = Secrets {
-        drbd_shared_secret: DRBD.to_owned(),
-        corosync_authkey_base64: STANDARD.encode(COROSYNC.repeat(10)),
-        heartbeat_key: HEARTBEAT.to_owned(),
-    };
+    let secrets = secrets();
     let plan = Arc::new(model::plan(&setup, &secrets));
     let model = Model::new(&plan);
 

@@ -78,6 +78,24 @@ fn foreign_needs_consent_by_name() {
 }
 
 #[test]
+fn consent_that_names_another_disk_that_is_there_is_none() {
+    let text = probe("") + EXT4 + "link=scsi-B7-part3 ../../sdb3\nlink=scsi-A1-part1 ../../sda1\n";
+    // Another disk, a partition of it, and another partition of the same disk.
+    for other in ["other", "/dev/disk/by-id/other", "scsi-B7-part3", "scsi-A1-part1"] {
+        let State::Refused(r) = judge(&action(other), &text) else { panic!("{other}") };
+        assert_eq!(r.kind, RefusalKind::Consent);
+        assert!(r.what.contains(&format!("`erase: {other}` names another device: this one is A1,")), "{}", r.what);
+        assert!(r.next.contains("erase: A1"), "{}", r.next);
+    }
+    // The peer's disk of the same path: its name is known there and not here.
+    let peer = probe("") + "head=zero\ntail=zero\nserial=C9\nlink=scsi-C9 ../../sda\n";
+    for other in ["C9", "scsi-C9"] {
+        let state = with(&text, &peer, &Memory::default(), |seen| action(other).judge(At::First, seen));
+        assert!(matches!(&state, State::Refused(r) if r.kind == RefusalKind::Consent), "{state:?}");
+    }
+}
+
+#[test]
 fn a_made_up_serial_names_nothing() {
     for serial in ["(null)", "0000", "none"] {
         let text = probe("") + &EXT4.replace("serial=A1", &format!("serial={serial}"));

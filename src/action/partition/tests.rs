@@ -107,6 +107,56 @@ fn not_made() {
     assert!(matches!(judge(&action("rest"), &tool, &tool), State::Unknown(_)));
 }
 
+/// A disk without partition table, and what was found on it.
+fn bare(found: &str) -> String {
+    format!(
+        "device=/dev/sda3\nkind=missing\ntable-disk=/dev/sda\ntable-size=10737418240\nsfdisk=sfdisk from util-linux 2.38.1\n{found}disk=sda\nserial=A1\n"
+    )
+}
+
+#[test]
+fn a_whole_disk_that_holds_something_is_refused_by_what_it_holds() {
+    for (found, word) in [
+        ("sig=0x438,6a1b-77,home,ext4\nbare=yes\nhead=data\ntail=zero\nmiddle=data\n", "ext4 labelled \"home\""),
+        ("sig=0x218,Qx1,,LVM2_member\nbare=yes\nhead=data\ntail=zero\n", "an LVM physical volume"),
+        ("sig=0x0,7ba5,,crypto_LUKS\nbare=yes\nhead=data\ntail=zero\n", "a LUKS volume"),
+        // Its head can't be read; what its signature says is known all the same.
+        ("sig=0x0,7ba5,,crypto_LUKS\nbare=yes\nhead=unreadable\n", "a LUKS volume"),
+        ("bare=yes\nhead=data\ntail=zero\nmiddle=zero\n", "its first MiB is not empty"),
+        ("bare=yes\nhead=zero\ntail=data\nmiddle=zero\n", "its last MiB is not empty"),
+        ("bare=yes\nhead=zero\ntail=zero\nmiddle=data\n", "between its first and last MiB it is not empty"),
+    ] {
+        // No consent can mean it: with a new table the whole disk is lost.
+        for erase in ["", "A1"] {
+            let mut a = action("rest");
+            a.erase[0] = erase.into();
+            let State::Refused(r) = judge(&a, &bare(found), &there(2 << 30)) else { panic!("{found}") };
+            assert_eq!(r.kind, RefusalKind::Consent, "{}", r.what);
+            let begins = "node1: /dev/sda (10 GiB) has no partition table, and as a whole it holds ";
+            assert!(r.what.starts_with(begins) && r.what.contains(word), "{}", r.what);
+            assert!(!r.next.contains("sfdisk") && r.next.contains("`wipefs -a /dev/sda"), "{}", r.next);
+        }
+    }
+}
+
+#[test]
+fn only_a_whole_disk_that_is_empty_may_get_a_new_table() {
+    let refused = |found: &str| match judge(&action("rest"), &bare(found), &there(2 << 30)) {
+        State::Refused(r) if r.kind == RefusalKind::Preflight => r,
+        other => panic!("{found}: {other:?}"),
+    };
+    let empty = refused("bare=yes\nhead=zero\ntail=zero\nmiddle=zero\n");
+    assert!(empty.next.contains("`echo 'label: gpt' | sfdisk /dev/sda`"), "{}", empty.next);
+    for (found, word) in [
+        ("use=/dev/sda is mounted on /srv\n", "in use as a whole: /dev/sda is mounted on /srv"),
+        ("bare=yes\nhead=unreadable\n", "can't be told"),
+        ("", "can't be told"),
+    ] {
+        let r = refused(found);
+        assert!(r.what.contains(word) && !r.next.contains("label: gpt"), "{}: {}", r.what, r.next);
+    }
+}
+
 #[test]
 fn old_content_of_the_free_space_needs_consent() {
     let m = missing(10 << 30, TWO) + "free-holds=ext4\ndisk=sda\nserial=A1\n";
@@ -116,6 +166,18 @@ fn old_content_of_the_free_space_needs_consent() {
     let mut a = action("rest");
     a.erase[0] = "A1".into();
     assert!(matches!(judge(&a, &m, &there(2 << 30)), State::Drift(_)));
+    // Another disk that is there, too.
+    let m = m + "link=scsi-A1 ../../sda\nlink=scsi-B7 ../../sdb\nlink=scsi-B7-part3 ../../sdb3\n";
+    for other in ["scsi-B7", "/dev/disk/by-id/scsi-B7", "scsi-B7-part3"] {
+        a.erase[0] = other.into();
+        let State::Refused(r) = judge(&a, &m, &there(2 << 30)) else { panic!("{other}") };
+        assert_eq!(r.kind, RefusalKind::Consent);
+        assert!(
+            r.what.ends_with(&format!("`erase: {other}` names another device: this one is A1, scsi-A1")),
+            "{}",
+            r.what
+        );
+    }
 }
 
 #[test]

@@ -100,6 +100,37 @@ fn third(width: usize, style: Style) -> Run {
 }
 
 #[test]
+fn a_file_that_is_replaced_is_shown_before_its_step_is_over() {
+    let mut run = third(80, PLAIN);
+    let shown = run.stays.len();
+    let diff = "--- /etc/hosts\n+++ /etc/hosts\n@@ -1,2 +1,2 @@\n 127.0.0.1\tlocalhost\n-old\n+new\n";
+    let mut event = starting(Some("node1"), "change /etc/hosts", Risk::None);
+    if let Event::ActionStarting { change, .. } = &mut event {
+        change.diff = Some(diff.to_owned());
+    }
+    run.at(150, &event);
+    assert_eq!(
+        below(&run.stays[shown..].join("\n")),
+        "
+/etc/hosts is there already; what hapair did not write is kept on node1 in
+  /var/lib/hapair/backup (changed since: /var/lib/hapair/changed)
+    --- /etc/hosts
+    +++ /etc/hosts
+    @@ -1,2 +1,2 @@
+     127.0.0.1 localhost
+    -old
+    +new"
+    );
+    // What is written anew replaces nothing.
+    if let Event::ActionStarting { change, .. } = &mut event {
+        change.diff = Some(diff.replacen("/etc/hosts", "/dev/null", 1));
+    }
+    let shown = run.stays.len();
+    run.at(151, &event);
+    assert_eq!(run.stays.len(), shown);
+}
+
+#[test]
 fn two_nodes_on_80x24() {
     let mut run = third(80, PLAIN);
     run.at(150, &starting(Some("node1"), "write a table to /dev/sda", Risk::DestroysData));
