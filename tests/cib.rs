@@ -67,11 +67,15 @@ fn whole(setup: &Setup) -> String {
     )
 }
 
+/// One for each fencing method.
+const METHODS: [&str; 5] =
+    ["examples/tutorial", "examples/everything", "answers/good/sbd", "answers/good/agent", "answers/good/levels"];
+
 #[test]
 fn pacemaker_reads_the_whole_cib() {
     let tree = Tree::get();
-    for example in ["tutorial", "everything"] {
-        let answers = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/examples/{example}.yaml"));
+    for example in METHODS {
+        let answers = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/{example}.yaml"));
         let setup = Setup::load(&answers, Places::default(), Values::Leave).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("cib.xml"), whole(&setup)).unwrap();
