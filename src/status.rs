@@ -2,9 +2,12 @@
 
 pub mod corosync;
 pub mod loss;
+mod member;
 pub mod memory;
+mod mirror;
 pub mod node;
 pub mod proof;
+mod split_brain;
 pub mod trouble;
 pub mod vm;
 
@@ -161,4 +164,4 @@ fn fencing(answers: &Answers, view: Option<&ClusterView>, proved: Vec<Proved>) -
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
