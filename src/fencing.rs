@@ -6,6 +6,7 @@
 mod case;
 mod configuration;
 pub mod login;
+pub mod object;
 mod wrong;
 
 use std::collections::BTreeMap;

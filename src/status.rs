@@ -1,6 +1,7 @@
 //! How a pair stands right now: what was seen, what is amiss, and what mends it. Nothing here changes anything.
 
 pub mod corosync;
+mod left;
 pub mod loss;
 mod member;
 pub mod memory;
@@ -91,6 +92,7 @@ impl Standing {
         let losses = [0, 1].map(|lost| loss::of(answers, &nodes, view.as_ref(), &vms, lost));
         let mut troubles = trouble::all(answers, &nodes, view.as_ref(), &vms);
         troubles.extend(loss::troubles(answers, &nodes, &vms));
+        troubles.extend(left::troubles(answers, &nodes));
         troubles.extend(unproved);
         Self { nodes, view, vms, fencing, losses, troubles }
     }

@@ -100,3 +100,32 @@ fn every_remedy_names_nodes_and_devices() {
     assert!(unclean.what.contains("about 150 s") && unclean.what.contains("wait_for_all"), "{}", unclean.what);
     assert!(unclean.mend.iter().all(|mend| mend.on == "node1"));
 }
+
+#[test]
+fn fencing_of_a_method_that_was_changed_is_named_with_what_takes_it_out() {
+    const IPMI: &str = r#"<primitive id="fence-node1" class="stonith" type="external/ipmi"/><primitive id="fence-node2" class="stonith" type="external/ipmi"/>"#;
+    use crate::fencing::object::tests::{SSH, cib};
+    let with = |cib: &str| {
+        let look = || {
+            let outputs = [GOOD, MOUNTS, "", "", "xen\n", "0 0 0\n", MEMORY, &proved(cib), cib, ""].map(output);
+            let mut node = NodeStatus::of(&answers(), &outputs).unwrap();
+            node.cluster = Ok(view());
+            Ok(node)
+        };
+        standing([look(), look()])
+    };
+    let counter = r#"<primitive id="hapair-drill" class="ocf" provider="hapair" type="StandIn"/>"#;
+    assert_eq!(names(&with(&cib(&format!("{IPMI}{counter}"), "", ""))), [""; 0]);
+    let commands = |standing: &Standing| -> Vec<String> {
+        standing.troubles.iter().flat_map(|trouble| &trouble.mend).map(|mend| mend.command.clone()).collect()
+    };
+    let ssh = with(&cib(&format!("{IPMI}{SSH}"), "", ""));
+    assert_eq!(names(&ssh), ["fencing-left"]);
+    assert!(ssh.troubles[0].what.contains("stonith-ssh (external/ssh)"), "{}", ssh.troubles[0].what);
+    assert_eq!(commands(&ssh), ["crm_mon -1", "cibadmin -D --xpath \"//clone[@id='stonithclone']\""]);
+    let level = r#"<fencing-level id="level-node1-1" target="node1" index="1" devices="fence-1-node1"/>"#;
+    let device = r#"<primitive id="fence-1-node1" class="stonith" type="external/ipmi"/>"#;
+    let levels = with(&cib(&format!("{IPMI}{device}"), "", level));
+    assert_eq!(names(&levels), ["fencing-left", "fencing-left"]);
+    assert!(commands(&levels).contains(&"cibadmin -D --xpath \"//fencing-level[@id='level-node1-1']\"".to_owned()));
+}
