@@ -6,6 +6,8 @@
 mod case;
 mod configuration;
 pub mod login;
+pub mod object;
+mod wrong;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +17,7 @@ use crate::node::{Cmd, Output};
 
 pub use case::{Case, Cut, Look, Stage};
 pub use configuration::hash;
+pub use wrong::Wrong;
 
 const LOOK: &str = include_str!("fencing/look.sh");
 const KEEP: &str = include_str!("fencing/keep.sh");

@@ -1,10 +1,14 @@
 //! How a pair stands right now: what was seen, what is amiss, and what mends it. Nothing here changes anything.
 
 pub mod corosync;
+mod left;
 pub mod loss;
+mod member;
 pub mod memory;
+mod mirror;
 pub mod node;
 pub mod proof;
+mod split_brain;
 pub mod trouble;
 pub mod vm;
 
@@ -88,6 +92,7 @@ impl Standing {
         let losses = [0, 1].map(|lost| loss::of(answers, &nodes, view.as_ref(), &vms, lost));
         let mut troubles = trouble::all(answers, &nodes, view.as_ref(), &vms);
         troubles.extend(loss::troubles(answers, &nodes, &vms));
+        troubles.extend(left::troubles(answers, &nodes));
         troubles.extend(unproved);
         Self { nodes, view, vms, fencing, losses, troubles }
     }
@@ -161,4 +166,4 @@ fn fencing(answers: &Answers, view: Option<&ClusterView>, proved: Vec<Proved>) -
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

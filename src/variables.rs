@@ -64,7 +64,7 @@ impl Source<'_> {
                 "live": live(answers),
             },
             "packages": { "mirror": answers.packages.mirror.clone().unwrap_or_default() },
-            "fencing": fencing_variables(&answers.fencing),
+            "fencing": fencing_variables(&answers.fencing, answers.nodes.each_ref().map(|node| node.name.as_str())),
             // What the time limits and intervals of the cluster and of O2CB are multiplied with.
             "pace": if answers.hypervisor.lab.emulated { 2 } else { 1 },
             "cib": {
@@ -179,11 +179,12 @@ fn vm_variables(answers: &Answers, vm: &Vm) -> Value {
     })
 }
 
-fn fencing_variables(fencing: &Fencing) -> Value {
+fn fencing_variables(fencing: &Fencing, nodes: [&str; 2]) -> Value {
     let mut variables = method_variables(&fencing.method);
     variables["accept_unsafe"] = json!(fencing.accept_unsafe_ssh);
     variables["accept_softdog"] = json!(fencing.accept_unsafe_softdog);
     variables["skip_proof"] = json!(fencing.skip_proof);
+    variables["objects"] = json!(crate::fencing::object::ids(&fencing.method, nodes).join(" "));
     // As text: what templates render of a list is no JSON.
     variables["bmcs"] = At::BOTH.iter().map(|at| bmcs(&fencing.method, *at).to_string()).collect();
     variables

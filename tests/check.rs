@@ -144,6 +144,7 @@ fn sound(number: u8) -> Says {
         blocks(4_194_304),
         lines("/boot/grub/grub.cfg", GRUB),
         lines("bmc:*)", &format!("bmc:192.0.2.1{peer} yes\n")),
+        lines("ipmitool -v -I lanplus", "ok\n"),
         lines("# Whether the packages", "missing sbd\ncandidate sbd 1.5.2-1\nlists old\n"),
         lines("perl -e # Two nodes talk", &talk(peer, &[("7788", "open"), ("7777", "open"), ("5405", "open")], "open")),
         lines("uname=", &format!("uname=node{number}\nnode{number}\n")),

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use hapair::action::kind::Action;
 use hapair::answers::load::Secrets as Values;
+use hapair::fencing::object;
 use hapair::node::At;
 use hapair::secrets::Secrets;
 use hapair::setup::{Places, Setup};
@@ -67,11 +68,15 @@ fn whole(setup: &Setup) -> String {
     )
 }
 
+/// One for each fencing method.
+const METHODS: [&str; 5] =
+    ["examples/tutorial", "examples/everything", "answers/good/sbd", "answers/good/agent", "answers/good/levels"];
+
 #[test]
 fn pacemaker_reads_the_whole_cib() {
     let tree = Tree::get();
-    for example in ["tutorial", "everything"] {
-        let answers = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/examples/{example}.yaml"));
+    for example in METHODS {
+        let answers = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/{example}.yaml"));
         let setup = Setup::load(&answers, Places::default(), Values::Leave).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("cib.xml"), whole(&setup)).unwrap();
@@ -80,6 +85,26 @@ fn pacemaker_reads_the_whole_cib() {
         let (code, said) = tree.run(folder.path(), "any", &[], "crm_verify -VV --xml-file /files/cib.xml");
         assert_eq!(code, 0, "{example}: {said}\n{}", whole(&setup));
     }
+}
+
+#[test]
+fn the_fencing_that_is_looked_for_is_the_one_that_is_loaded() {
+    let mut methods = Vec::new();
+    for example in METHODS {
+        let answers = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/{example}.yaml"));
+        let setup = Setup::load(&answers, Places::default(), Values::Leave).unwrap();
+        methods.push(setup.answers.fencing.method.name());
+        let nodes = setup.answers.nodes.each_ref().map(|node| node.name.as_str());
+        let mut wanted = object::ids(&setup.answers.fencing.method, nodes);
+        let cib = whole(&setup);
+        let cib = &cib[cib.find("<configuration>").unwrap()..cib.find("<status>").unwrap()];
+        let mut loaded: Vec<String> = object::objects(cib).unwrap().into_iter().map(|object| object.id).collect();
+        wanted.sort();
+        loaded.sort();
+        assert_eq!(wanted, loaded, "{example}");
+        assert!(!wanted.is_empty(), "{example}");
+    }
+    assert_eq!(methods, ["ipmi", "ssh", "sbd", "agent", "levels"]);
 }
 
 #[test]

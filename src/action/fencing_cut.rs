@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::fencing_shot::FencingShot;
+use super::fencing_shot::{FencingShot, refused};
 use super::wait::waiting;
 use super::{Act, Change, Order, Risk, Scope, Seen, Settle, State};
 use crate::fencing::{Case, Cut, keep};
@@ -87,11 +87,11 @@ impl Act for FencingCut {
         };
         let look = match case.look(seen) {
             Ok(look) => look,
-            Err(state) => return case.wrong(seen).map_or(state, |what| self.shot().mixed_up(what)),
+            Err(state) => return case.wrong(seen).map_or(state, refused),
         };
         match look.cut() {
             Cut::Over => State::Satisfied,
-            Cut::Wrong(what) => self.shot().mixed_up(what),
+            Cut::Wrong(wrong) => refused(wrong),
             Cut::Returning(who, missing) => waiting(
                 format!("the cluster switched {who} off; wait until all is as before: {}", missing.join("; ")),
                 &missing,

@@ -79,7 +79,7 @@ impl Act for FencingProof {
             },
             Stage::Skipped if At::BOTH.into_iter().all(|at| look.skipped(at)) => State::Satisfied,
             Stage::Skipped => State::drift(self.title()),
-            Stage::Wrong(what) => State::Unknown(what),
+            Stage::Wrong(wrong) => State::Unknown(wrong.what),
             _ if self.skip == "true" => State::drift(self.title()),
             _ => State::Unknown(format!("{} was not switched off for a proof yet", self.victim)),
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::wait::waiting;
 use super::{Act, Change, Order, Refusal, RefusalKind, Risk, Scope, Seen, Settle, State};
-use crate::fencing::{Case, Look, Stage, keep};
+use crate::fencing::{Case, Look, Stage, Wrong, keep};
 use crate::node::{At, Cmd, quote};
 
 const SHOOT: &str = include_str!("../fencing/shoot.sh");
@@ -50,22 +50,6 @@ impl FencingShot {
         self.case()?.look(seen)
     }
 
-    pub(super) fn mixed_up(&self, what: String) -> State {
-        Refusal::state(
-            RefusalKind::Failed,
-            what,
-            format!(
-                "give {} and {} each the address of its own BMC (or outlet) in `fencing` of the answers file; look at \
-                 `ipmitool -H ADDRESS ... mc guid` and `dmidecode -s system-uuid`, or at the BMC's own page. If they are right \
-                 and something else rebooted {}: `rm /var/lib/hapair/fencing-{}.trying` there, and run this again",
-                self.nodes[0],
-                self.nodes[1],
-                self.by(),
-                self.victim
-            ),
-        )
-    }
-
     fn by(&self) -> &str {
         self.nodes.iter().find(|name| **name != self.victim).map_or("its peer", String::as_str)
     }
@@ -93,7 +77,7 @@ impl Act for FencingShot {
             Ok(look) => look,
             Err(state) => {
                 return match self.case().ok().and_then(|case| case.wrong(seen)) {
-                    Some(what) => self.mixed_up(what),
+                    Some(wrong) => refused(wrong),
                     None => state,
                 };
             }
@@ -101,7 +85,7 @@ impl Act for FencingShot {
         match look.stage() {
             Stage::Proved | Stage::Skipped | Stage::Back => State::Satisfied,
             // Who wants no proof does not want what was disproved either.
-            Stage::Wrong(what) => self.mixed_up(what),
+            Stage::Wrong(wrong) => refused(wrong),
             _ if self.skip == "true" => State::Satisfied,
             Stage::Returning(missing) => waiting(
                 format!("{} was switched off; wait until all is as before: {}", self.victim, missing.join("; ")),
@@ -132,10 +116,11 @@ impl Act for FencingShot {
 
     fn orders(&self, _at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {
         let case = self.case().ok().context("the step names a node that is none of the two")?;
-        let look = match case.look(seen) {
-            Ok(look) => look,
-            Err(State::Unknown(why)) => bail!(why),
-            Err(_) => bail!("the cluster does not answer yet"),
+        let look = match (case.look(seen), case.wrong(seen)) {
+            (Ok(look), _) => look,
+            (Err(_), Some(wrong)) => bail!("{}; {}", wrong.what, wrong.next),
+            (Err(State::Unknown(why)), _) => bail!(why),
+            (Err(_), _) => bail!("the cluster does not answer yet"),
         };
         // It was done, and only time is missing.
         if matches!(look.stage(), Stage::Returning(_)) {
@@ -164,6 +149,11 @@ impl Act for FencingShot {
             ),
         })
     }
+}
+
+/// What was disproved is not tried again before somebody has looked.
+pub(super) fn refused(wrong: Wrong) -> State {
+    Refusal::state(RefusalKind::Failed, wrong.what, wrong.next)
 }
 
 /// Nobody's VM is killed for a proof.

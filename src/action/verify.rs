@@ -142,7 +142,7 @@ impl Act for Verify {
         }
         let view = &views[0];
         missing.extend(view.missing_resources(&[]));
-        missing.extend(fencing_device::missing(view));
+        missing.extend(fencing_device::missing(view, &[]));
         missing.extend(self.vms(view, seen));
         let mut unique: Vec<String> = Vec::new();
         for line in missing {

@@ -12,6 +12,7 @@ use console::Term;
 
 use crate::command::print;
 use crate::exit;
+use crate::node::Pair;
 use crate::setup::Setup;
 use crate::status::Standing;
 
@@ -75,11 +76,14 @@ pub fn run(setup: &Setup, options: Options) -> Result<u8> {
 }
 
 fn look(setup: &Setup) -> Result<Shown<'_>> {
-    let pair = setup.connect_what_answers()?;
-    let standing = Standing::look(&setup.answers, &pair);
+    on(setup, &setup.connect_what_answers()?)
+}
+
+fn on<'a>(setup: &'a Setup, pair: &Pair) -> Result<Shown<'a>> {
+    let standing = Standing::look(&setup.answers, pair);
     // Drift is about both nodes: with one of them gone there is something more urgent.
     let drift = if standing.nodes.iter().all(Result::is_ok) {
-        Drift::look(setup, &pair)
+        Drift::look(setup, pair)
     } else {
         Drift::NotLooked("a node can't be asked".to_owned())
     };
@@ -89,3 +93,6 @@ fn look(setup: &Setup) -> Result<Shown<'_>> {
 fn render(shown: &Shown<'_>, as_json: bool) -> String {
     if as_json { format!("{:#}\n", json::of(shown)) } else { text::of(shown) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use roxmltree::Document;
 
-use super::{Fields, Kept, Proof, hash, lines, look, parse};
+use super::{Fields, Kept, Proof, Wrong, hash, lines, look, parse};
 use crate::action::wait::views;
 use crate::action::{Seen, State};
 use crate::cluster::{CRM_MON, ClusterView, NOT_CONNECTED, ResourceView};
@@ -51,7 +51,7 @@ pub enum Stage {
     /// Switched off, and all is as before.
     Back,
     /// Something else was switched off.
-    Wrong(String),
+    Wrong(Wrong),
 }
 
 /// How far the trial with the cluster link cut has come.
@@ -63,8 +63,8 @@ pub enum Cut {
     Returning(String, Vec<String>),
     /// It was made, needs not be, or can't be here.
     Over,
-    /// Both were switched off.
-    Wrong(String),
+    /// Both were switched off, or something else.
+    Wrong(Wrong),
 }
 
 impl Case {
@@ -90,47 +90,20 @@ impl Case {
         &self.nodes[self.victim.peer().index()]
     }
 
-    /// Something else was switched off, told before the cluster runs again: the node that ordered it was booted anew.
-    pub fn wrong(&self, seen: &Seen<'_>) -> Option<String> {
+    /// Something else was switched off, told where the cluster does not run on both: the node that ordered it was booted anew,
+    /// or Pacemaker has left the one that was to be dead, since it heard that it is.
+    pub fn wrong(&self, seen: &Seen<'_>) -> Option<Wrong> {
+        let by = self.victim.peer();
         let kept = At::BOTH.map(|at| parse(seen.get(at, 0)));
-        let attempt = kept[self.victim.peer().index()].attempts.get(self.name())?;
-        self.mixed_up(&kept, attempt)
-    }
-
-    fn mixed_up(&self, kept: &[Kept; 2], attempt: &Fields) -> Option<String> {
-        let boot = |at: At| kept[at.index()].boot.as_str();
-        let field = |key: &str| attempt.get(key).map_or("", String::as_str);
-        let (name, shooter) = (self.name(), self.by());
-        // Noted and never ordered (the run was ended in between), or refused by the device: the boot was somebody else's.
-        if field("ordered") != "yes" {
-            return None;
-        }
-        let now = boot(self.victim.peer());
-        if now.is_empty() || now == field("own-boot") {
-            return None;
-        }
-        let alone = boot(self.victim) == field("old-boot");
-        if field("way") == "cut" {
-            // Alone: the victim was the quicker one, and that is no mistake.
-            return (!alone).then(|| {
-                format!(
-                    "with the cluster link cut both nodes were switched off: {shooter} and {name} have shot each other, so the \
-                     delay of one of their fencing devices (pcmk_delay_base) is too short for these machines or is gone; or the \
-                     devices are mixed up"
-                )
-            });
-        }
-        Some(if alone {
-            format!(
-                "the fencing device of {name} switches {shooter} off: {shooter} ordered that {name} be switched off, and was \
-                 rebooted itself (boot id {} became {now}), while {name} ran on",
-                field("own-boot")
-            )
-        } else {
-            format!(
-                "{shooter} ordered that {name} be switched off, and both were rebooted: the two fencing devices are mixed up, \
-                 or {shooter} was switched off by something else meanwhile"
-            )
+        let attempt = kept[by.index()].attempts.get(self.name())?;
+        self.mixed_up(&kept, attempt).or_else(|| {
+            let configuration = hash(&seen.get(by, 4).text(), &kept[by.index()].install).ok()?;
+            let fenced = last_success(&seen.get(by, 5).text(), self.name());
+            if attempt.get("configuration") == Some(&configuration) {
+                self.ran_on(&kept, attempt, &fenced)
+            } else {
+                None
+            }
         })
     }
 
@@ -241,8 +214,9 @@ impl Look {
         let Some(attempt) = self.attempt() else { return Stage::Open };
         let field = |key: &str| attempt.get(key).map_or("", String::as_str);
         let other_same = self.kept[self.case.victim.index()].boot == field("old-boot");
-        if let Some(what) = self.case.mixed_up(&self.kept, attempt) {
-            return Stage::Wrong(what);
+        let wrong = self.case.mixed_up(&self.kept, attempt);
+        if let Some(wrong) = wrong.or_else(|| self.case.ran_on(&self.kept, attempt, &self.fenced)) {
+            return Stage::Wrong(wrong);
         }
         match other_same {
             true => Stage::Open,
@@ -262,7 +236,7 @@ impl Look {
             // It was left to an order, or can't be made here.
             (_, Some(attempt)) if attempt.get("way").is_none_or(|way| way != "cut") => Cut::Over,
             (_, Some(attempt)) if attempt.contains_key("cut-not") => Cut::Over,
-            (Stage::Wrong(what), _) => Cut::Wrong(what),
+            (Stage::Wrong(wrong), _) => Cut::Wrong(wrong),
             (Stage::Returning(missing), _) => Cut::Returning(self.case.name().to_owned(), missing),
             (Stage::Open, Some(attempt)) => {
                 let by = &self.kept[self.case.victim.peer().index()];

@@ -122,8 +122,11 @@ pub(super) fn fencing(e: &Evidence<'_>, found: &mut Vec<Finding>) {
                 Login::Fails(what, next) if !silent => {
                     found.push(Finding::error("fencing-login", Some(e.name(at)), what.clone(), next));
                 }
-                _ => {}
+                Login::Fails(..) | Login::Works | Login::NotTried => {}
             }
+        }
+        if !silent && e.asked[at.index()].logins.contains(&Login::NotTried) {
+            found.push(not_tried(e, at));
         }
         for (target, answers) in &e.asked[at.index()].fencing {
             let (kind, place) = target.split_once(':').unwrap_or(("", target));
@@ -171,6 +174,27 @@ pub(super) fn fencing(e: &Evidence<'_>, found: &mut Vec<Finding>) {
             }
         }
     }
+}
+
+/// Nobody should take silence for a password that is right.
+fn not_tried(e: &Evidence<'_>, at: At) -> Finding {
+    // The step tries them where the cluster is Corosync's (steps/15-stonith.yaml).
+    let step = e.platform().is_some_and(|platform| platform.messaging == "corosync");
+    let what = format!(
+        "user and password of the BMC of {} are not tried yet: ipmitool is not installed{}",
+        e.name(at.peer()),
+        if step {
+            "; the step stonith installs it and tries them, before the cluster gets to know the device"
+        } else {
+            ""
+        }
+    );
+    Finding::warning(
+        "fencing-login",
+        Some(e.name(at)),
+        what,
+        "to have them tried now: install the package ipmitool on this node, and `hapair check` again",
+    )
 }
 
 /// Whether `one` is the partition `backing`, or the disk that it lies on, by whatever name.
@@ -273,6 +297,12 @@ mod tests {
         sample.asked[0].fencing.clear();
         sample.asked[0].logins = vec![Login::Fails("the BMC of node2 does not take the password".to_owned(), "put")];
         assert_eq!(sample.names(), ["fencing-login"]);
+        // On a fresh node nothing can try them, and that is said.
+        sample.asked[0].logins = vec![Login::NotTried, Login::NotTried];
+        assert_eq!(sample.names(), ["fencing-login"]);
+        let finding = sample.find().remove(0);
+        assert!(!finding.error && finding.what.starts_with("user and password of the BMC of node2 are not tried"));
+        assert!(finding.what.contains("the step stonith") && finding.next.contains("ipmitool"), "{finding:?}");
         sample = Sample { answers: samples::answers_with("fencing: { method: ssh }"), ..Sample::default() };
         assert_eq!(sample.names(), ["fencing-unsafe"]);
         sample.rehearsal = true;

@@ -279,7 +279,7 @@ pub static CHECKS: &[Check] = &[
     check(
         "fencing-login",
         Error,
-        "User and password of each BMC, tried by the node that would use them, where it has ipmitool already; else the step stonith tries them.",
+        "User and password of each BMC, tried by the node that would use them, where it has ipmitool already; else that they are not tried yet is a warning, and the step stonith tries them.",
         "With a wrong password nothing is switched off, and that shows only when it is needed.",
     ),
     firm(

@@ -48,6 +48,8 @@ pub struct NodeStatus {
     pub fencing: fencing::Kept,
     /// Hash of the fencing configuration in its CIB, if the cluster runs.
     pub fencing_configuration: Option<String>,
+    /// Fencing devices and levels in its CIB; none while the cluster does not run.
+    pub fencing_objects: Vec<fencing::object::Object>,
     /// Those of [`UNITS`] that systemd calls failed.
     pub failed_units: Vec<String>,
 }
@@ -86,6 +88,7 @@ impl NodeStatus {
             fencing_configuration: Some(cib)
                 .filter(|cib| cib.ok())
                 .and_then(|cib| fencing::hash(&cib.text(), &kept.install).ok()),
+            fencing_objects: fencing::object::objects(&cib.text()).unwrap_or_default(),
             fencing: kept,
             vm_devices: if answers.storage.layout == Layout::DrbdPerVm { vm_devices(&drbd.text()) } else { Vec::new() },
             drbd: drbd::view(drbd, &answers.storage.resource, 0),

@@ -4,11 +4,13 @@ use crate::answers::load::{Secrets, text};
 use crate::cluster::{BanView, FencingView, NodeView, ResourceView};
 use crate::node::Output;
 
-const GOOD: &str = "version: 8.4.11 (api:1/proto:86-101)\n 0: cs:Connected ro:Primary/Primary ds:UpToDate/UpToDate C r-----\n    ns:8 nr:0 dw:8 dr:0 al:1 bm:0 lo:0 pe:0 ua:0 ap:0 ep:1 wo:f oos:0\n";
-const MOUNTS: &str = "none / ext4 rw 0 0\n/dev/drbd0 /drbd0 ocfs2 rw,noatime 0 0\n";
-const MEMORY: &str = "total_memory : 8192\nfree_memory : 6000\n";
+mod remedy;
 
-fn answers() -> Answers {
+pub(crate) const GOOD: &str = "version: 8.4.11 (api:1/proto:86-101)\n 0: cs:Connected ro:Primary/Primary ds:UpToDate/UpToDate C r-----\n    ns:8 nr:0 dw:8 dr:0 al:1 bm:0 lo:0 pe:0 ua:0 ap:0 ep:1 wo:f oos:0\n";
+pub(crate) const MOUNTS: &str = "none / ext4 rw 0 0\n/dev/drbd0 /drbd0 ocfs2 rw,noatime 0 0\n";
+pub(crate) const MEMORY: &str = "total_memory : 8192\nfree_memory : 6000\n";
+
+pub(crate) fn answers() -> Answers {
     let file = include_str!("../../tests/examples/tutorial.yaml");
     let here = std::path::Path::new("pair.yaml");
     text(file, here, here, &|_| None, Secrets::Leave).unwrap().answers
@@ -18,10 +20,10 @@ fn output(text: &str) -> Output {
     Output { code: 0, stdout: text.as_bytes().to_vec(), stderr: Vec::new() }
 }
 
-const CIB: &str = r#"<configuration><resources><primitive id="fence-node1" class="stonith" type="fence_ipmilan"><instance_attributes id="p"><nvpair id="c" name="ip" value="192.0.2.11"/></instance_attributes></primitive></resources></configuration>"#;
+pub(crate) const CIB: &str = r#"<configuration><resources><primitive id="fence-node1" class="stonith" type="fence_ipmilan"><instance_attributes id="p"><nvpair id="c" name="ip" value="192.0.2.11"/></instance_attributes></primitive></resources></configuration>"#;
 
 /// What a node has recorded after both were proved under this CIB.
-fn proved(cib: &str) -> String {
+pub(crate) fn proved(cib: &str) -> String {
     let configuration = crate::fencing::hash(cib, "i1").unwrap();
     let of = |victim: &str, by: &str| {
         format!("victim={victim}\nby={by}\nmethod=ipmi\ndate=2026-11-20T00:00:00Z\nseconds=24\nold-boot=a\nnew-boot=b\nconfiguration={configuration}\n")
@@ -32,7 +34,7 @@ fn proved(cib: &str) -> String {
     format!("boot x\nuptime 1\nnow n\ninstall i1\n{}{}", of("node1", "node2"), of("node2", "node1"))
 }
 
-fn node(drbd: &str, mounts: &str) -> NodeStatus {
+pub(crate) fn node(drbd: &str, mounts: &str) -> NodeStatus {
     let outputs = [drbd, mounts, "", "", "xen\n", "0.10 0.20 0.30 1/99 1\n", MEMORY, &proved(CIB), CIB, ""].map(output);
     let mut node = NodeStatus::of(&answers(), &outputs).unwrap();
     node.cluster = Ok(view());
@@ -40,7 +42,7 @@ fn node(drbd: &str, mounts: &str) -> NodeStatus {
 }
 
 /// A healthy pair, its VM on the first node.
-fn view() -> ClusterView {
+pub(crate) fn view() -> ClusterView {
     let nodes = ["node1", "node2"].map(|name| NodeView { name: name.into(), online: true, ..NodeView::default() });
     let resource = |id: &str, agent: &str, nodes: &[&str]| ResourceView {
         id: id.into(),

@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use super::node::NodeStatus;
 use super::vm::VmStatus;
-use crate::answers::{Answers, FencingMethod, Layout};
+use super::{member, mirror};
+use crate::answers::{Answers, Layout};
 use crate::cluster::ClusterView;
-use crate::drbd;
 use crate::node::Lost;
 
 /// Something that is not as it must be.
@@ -34,8 +34,8 @@ pub struct Mend {
     pub risk: String,
 }
 
-const HARMLESS: &str = "none";
-const LOOKS: &str = "none: it only looks";
+pub(super) const HARMLESS: &str = "none";
+pub(super) const LOOKS: &str = "none: it only looks";
 
 impl Trouble {
     pub(super) fn new(name: &'static str, node: Option<&str>, what: impl Into<String>) -> Self {
@@ -64,10 +64,11 @@ pub fn all(
             Ok(node) => of_node(answers, name, node, &mut found),
         }
     }
-    of_drbd(answers, names, nodes, &mut found);
+    mirror::all(answers, names, nodes, vms, &mut found);
     match view {
         Some(view) => {
-            of_cluster(answers, names, view, vms, &mut found);
+            member::all(answers, names, nodes, view, &mut found);
+            of_cluster(names, view, vms, &mut found);
             of_handler(nodes, view, &mut found);
         }
         None if nodes.iter().any(Result::is_ok) => found.push(
@@ -163,154 +164,7 @@ fn failed_unit(unit: &str, name: &str) -> String {
     format!("{unit} failed on {name}{meaning}")
 }
 
-fn of_drbd(answers: &Answers, names: [&str; 2], nodes: &[Result<NodeStatus, Lost>; 2], found: &mut Vec<Trouble>) {
-    for (name, node) in names.into_iter().zip(nodes) {
-        let devices = node.iter().flat_map(|node| &node.vm_devices);
-        found.extend(devices.filter_map(|(resource, device)| of_device(resource, "", name, device)));
-    }
-    let resource = &answers.storage.resource;
-    let device = |index: usize| nodes[index].as_ref().ok().and_then(|node| node.drbd.device.as_ref());
-    let gi = |index: usize| nodes[index].as_ref().ok().and_then(|node| node.drbd.gi.as_ref());
-    let apart = |index: usize| device(index).is_some_and(|device| !device.connected());
-    if let (Some(first), Some(second)) = (gi(0), gi(1))
-        && apart(0)
-        && apart(1)
-        && first.split_from(second)
-    {
-        found.push(split_brain(resource, names));
-        return;
-    }
-    for (index, name) in names.into_iter().enumerate() {
-        let Ok(node) = &nodes[index] else { continue };
-        let Some(device) = &node.drbd.device else {
-            let what = if node.drbd.version.is_some() { "is not up" } else { "is not up: the module is not loaded" };
-            found.push(Trouble::new("drbd-down", Some(name), format!("DRBD's {resource} {what} on {name}")).mend(
-                name,
-                format!("modprobe drbd && drbdadm up {resource}"),
-                HARMLESS,
-            ));
-            continue;
-        };
-        found.extend(of_device(resource, &format!(":{}", answers.storage.port), name, device));
-    }
-}
-
-/// `port`: as `ss` takes it; empty where only the node's own configuration tells it.
-fn of_device(resource: &str, port: &str, name: &str, device: &drbd::Device) -> Option<Trouble> {
-    if device.syncing() {
-        return Some(Trouble::new(
-            "resync",
-            Some(name),
-            format!(
-                "{resource} on {name} is being synchronised ({}): until it is done only one copy is good",
-                device.connection
-            ),
-        ));
-    }
-    let trouble = match device.connection.as_str() {
-        "StandAlone" => Trouble::new(
-            "standalone",
-            Some(name),
-            format!("{resource} on {name} has stopped talking to its peer (StandAlone)"),
-        )
-        .mend(name, "dmesg | grep -i drbd | tail -n 40", LOOKS)
-        .mend(
-            name,
-            format!("drbdadm connect {resource}"),
-            "none: if the two sides differ, DRBD refuses and says so",
-        ),
-        _ if !device.connected() => Trouble::new(
-            "disconnected",
-            Some(name),
-            format!("{resource} on {name} doesn't reach its peer ({}): writes are on one side only", device.connection),
-        )
-        .mend(
-            name,
-            if port.is_empty() {
-                "ip -s link; drbdadm dump all | grep address".to_owned()
-            } else {
-                format!("ip -s link; ss -tn 'sport = {port} or dport = {port}'")
-            },
-            LOOKS,
-        )
-        .mend("the peer", format!("drbdadm up {resource}"), HARMLESS),
-        _ => match device.disk.as_str() {
-            "UpToDate" => return None,
-            "Diskless" | "Failed" => Trouble::new(
-                "diskless",
-                Some(name),
-                format!("{resource} on {name} has lost its disk ({}) and works with the peer's", device.disk),
-            )
-            .mend(name, "dmesg | tail -n 40; smartctl -a the disk", LOOKS)
-            .mend(
-                name,
-                format!("drbdadm attach {resource}"),
-                "none when the disk is sound again; a new disk needs `drbdadm create-md` first, on this node only",
-            ),
-            other => Trouble::new("not-up-to-date", Some(name), format!("{resource} on {name} is {other}")).mend(
-                name,
-                format!("drbdadm disconnect {resource}; drbdadm connect {resource}"),
-                "none: the good side is copied to this one",
-            ),
-        },
-    };
-    Some(trouble)
-}
-
-fn split_brain(resource: &str, names: [&str; 2]) -> Trouble {
-    let owned = names.map(str::to_owned);
-    let (what, _) = drbd::split_brain(resource, &owned, "8.4");
-    let victim = "the node whose data are given up";
-    Trouble::new("split-brain", None, what)
-        .mend("each node", format!("mount -o ro the file system, or look into the VMs: which side has what is worth keeping? {resource} is not copied before you say so"), LOOKS)
-        .mend(victim, format!("crm_standby -v on -N {victim}", victim = "THAT-NODE"), "its VMs stop or move")
-        .mend(victim, format!("drbdadm disconnect {resource}; drbdadm secondary {resource}; drbdadm connect --discard-my-data {resource}"), "everything that this node wrote since the two parted is lost")
-        .mend("the other node", format!("drbdadm connect {resource}"), "none: its data are the ones that stay")
-        .mend("either node", "crm_standby -D -N THAT-NODE", HARMLESS)
-}
-
-fn of_cluster(answers: &Answers, names: [&str; 2], view: &ClusterView, vms: &[VmStatus], found: &mut Vec<Trouble>) {
-    for name in names {
-        let Some(node) = view.node(name) else {
-            found.push(Trouble::new("node-unknown", Some(name), format!("{name} is not known to the cluster")));
-            continue;
-        };
-        if node.unclean {
-            found.push(unclean(name, matches!(answers.fencing.method, FencingMethod::Ssh)));
-        } else if node.standby {
-            found.push(
-                Trouble::new("node-standby", Some(name), format!("{name} is in standby: it runs nothing")).mend(
-                    "either node",
-                    format!("crm_standby -D -N {name}"),
-                    HARMLESS,
-                ),
-            );
-        } else if node.maintenance {
-            found.push(
-                Trouble::new(
-                    "node-maintenance",
-                    Some(name),
-                    format!("{name} is in maintenance: the cluster leaves it alone"),
-                )
-                .mend(
-                    "either node",
-                    format!("crm_attribute -N {name} -n maintenance -D"),
-                    "the cluster acts on what it finds",
-                ),
-            );
-        } else if !node.online {
-            found.push(
-                Trouble::new("node-offline", Some(name), format!("{name} is off, or its cluster daemons are")).mend(
-                    name,
-                    "switch it on; if it is on: systemctl start corosync pacemaker",
-                    HARMLESS,
-                ),
-            );
-        }
-    }
-    if view.dc.is_some() && !view.quorum {
-        found.push(Trouble::new("no-quorum", None, "the partition that answers has no quorum and may not act"));
-    }
+fn of_cluster(names: [&str; 2], view: &ClusterView, vms: &[VmStatus], found: &mut Vec<Trouble>) {
     if view.maintenance {
         found.push(
             Trouble::new("maintenance", None, "the cluster is in maintenance mode: nothing is taken over").mend(
@@ -320,18 +174,11 @@ fn of_cluster(answers: &Answers, names: [&str; 2], view: &ClusterView, vms: &[Vm
             ),
         );
     }
-    of_fencing(view, found);
+    of_fencing(names, view, found);
     of_resources(view, vms, found);
 }
 
-fn unclean(name: &str, by_ssh: bool) -> Trouble {
-    let why = if by_ssh { " (SSH can't switch off what doesn't answer)" } else { "" };
-    Trouble::new("node-unclean", Some(name), format!("{name} is UNCLEAN: nobody knows whether it still writes, so nothing of it is taken over before it is fenced{why}"))
-        .mend("the other node", format!("stonith_admin --reboot {name}"), "the node is switched off and on")
-        .mend("the other node", format!("stonith_admin --confirm {name}"), "only when you have SEEN that it is off (its power, not its network): if it still runs, both nodes write to the same disks and the data are destroyed")
-}
-
-fn of_fencing(view: &ClusterView, found: &mut Vec<Trouble>) {
+fn of_fencing(names: [&str; 2], view: &ClusterView, found: &mut Vec<Trouble>) {
     if !view.fencing_enabled {
         found.push(
             Trouble::new("fencing-off", None, "fencing is switched off: a VM could run on both nodes at once").mend(
@@ -358,7 +205,7 @@ fn of_fencing(view: &ClusterView, found: &mut Vec<Trouble>) {
                 )
                 .mend("either node", format!("stonith_admin --history {target} --verbose"), LOOKS)
                 .mend(
-                    "the other node",
+                    member::peer(names, target),
                     format!("stonith_admin --reboot {target}"),
                     "the node is switched off and on, if its BMC answers now",
                 )

@@ -605,7 +605,7 @@ wait_for 1 120 'sh /root/cluster/load.sh check crm_config /root/cluster/bootstra
 #
 # When a node is silent the other can't know whether it is dead or only cut off. Before it takes over what ran there
 # it must be sure: so it switches the silent node off ("shoot the other node in the head"). Without that both may
-# start the same VM and write to the same disk. One of the two is shot 5 s later than the other, so that they don't
+# start the same VM and write to the same disk. One of the two is shot 10 s later than the other, so that they don't
 # shoot each other.
 #
 # Careful: From here on a node that is silent for about 20 seconds may be switched off by its peer.

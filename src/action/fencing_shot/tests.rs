@@ -13,6 +13,7 @@ const MOUNTS: &str = "/dev/drbd0 /drbd0 ocfs2 rw,noatime 0 0\n";
 #[derive(Clone)]
 pub(in crate::action) struct Nodes {
     pub(in crate::action) boots: [&'static str; 2],
+    pub(in crate::action) uptime: u64,
     pub(in crate::action) kept: [String; 2],
     pub(in crate::action) history: String,
     pub(in crate::action) drbd: [String; 2],
@@ -25,6 +26,7 @@ impl Nodes {
     pub(in crate::action) fn new() -> Self {
         Self {
             boots: ["a1", "b1"],
+            uptime: 500,
             kept: [String::new(), String::new()],
             history: "<pacemaker-result/>".to_owned(),
             drbd: [DRBD.to_owned(), DRBD.to_owned()],
@@ -38,7 +40,7 @@ impl Nodes {
     fn outputs(&self, at: At) -> Vec<Output> {
         let index = at.index();
         let (boot, kept) = (self.boots[index], &self.kept[index]);
-        let look = format!("boot {boot}\nuptime 500\nnow 2026-11-23T00:00:00Z\ninstall i1\n{kept}");
+        let look = format!("boot {boot}\nuptime {}\nnow 2026-11-23T00:00:00Z\ninstall i1\n{kept}", self.uptime);
         [
             look,
             self.crm_mon.clone(),
@@ -182,6 +184,50 @@ fn the_wrong_machine_is_named() {
     nodes.cib = String::new();
     nodes.crm_mon = String::new();
     assert!(matches!(nodes.shot(), State::Refused(_)), "{:?}", nodes.shot());
+}
+
+#[test]
+fn a_victim_that_runs_on_although_the_cluster_says_that_it_was_switched_off_is_told_of() {
+    let mut nodes = ordered();
+    at_the_order(&mut nodes);
+    fenced(&mut nodes);
+    nodes.boots[1] = "b1";
+    nodes.kept[0].push_str("fencing-node2.trying seconds=20\n");
+    // It may still be going down.
+    nodes.uptime = 500 + 20 + 119;
+    assert!(!matches!(nodes.shot(), State::Refused(_)), "{:?}", nodes.shot());
+    nodes.uptime += 1;
+    let told = |nodes: &Nodes| {
+        let State::Refused(refusal) = nodes.shot() else { panic!("{:?}", nodes.shot()) };
+        assert_eq!(refusal.kind, RefusalKind::Failed);
+        assert!(
+            refusal.what.starts_with("the fencing device of node2 switches some other machine, or none")
+                && refusal.what.contains("120 s later node2 answers")
+                && refusal.next.contains("its own BMC"),
+            "{refusal:?}"
+        );
+    };
+    told(&nodes);
+    assert!(matches!(nodes.proof(), State::Unknown(_)));
+    // Nobody can do without what was disproved.
+    let skipping = FencingShot { skip: "true".to_owned(), ..shot() };
+    assert!(matches!(nodes.with(|seen| skipping.judge(At::First, seen)), State::Refused(_)));
+    // A run that was killed before the order came back has no word of how long it took.
+    let mut killed = nodes.clone();
+    killed.kept[0] = killed.kept[0].replace("fencing-node2.trying seconds=20\n", "");
+    assert!(!matches!(killed.shot(), State::Refused(_)));
+    // Another fencing configuration is another matter, and so is an order that the device refused.
+    let mut other = nodes.clone();
+    other.cib = CIB.replace("value=\"node1\"", "value=\"node7\"");
+    assert!(matches!(other.shot(), State::Drift(_)), "{:?}", other.shot());
+    let mut refused = nodes.clone();
+    refused.kept[0].push_str("fencing-node2.trying ordered=no\n");
+    assert!(!matches!(refused.shot(), State::Refused(_)));
+    // Pacemaker leaves a node that hears of its own death.
+    nodes.crm_mon = String::new();
+    told(&nodes);
+    let error = nodes.with(|seen| shot().orders(At::First, seen)).unwrap_err().to_string();
+    assert!(error.contains("switches some other machine"), "{error}");
 }
 
 /// The real script on this machine, with a stonith_admin that works or fails.

@@ -79,7 +79,7 @@ forms! {
     SECRET: "a text, env:NAME or file:PATH", Any, value::line;
     STICKINESS: "a number or INFINITY", Score("INFINITY"), value::stickiness;
     FAILURE: "a number or -INFINITY", Score("-INFINITY"), value::failure_stickiness;
-    VM_NAME: "a VM name", Pattern("^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"), value::vm_name;
+    VM_NAME: "a VM name", Pattern("^[A-Za-z][A-Za-z0-9_-]{0,62}$"), value::vm_name;
     VM_MEMORY: "a size", Pattern(SIZE), value::vm_memory;
     VCPUS: "a number of CPUs", Integer(1, 512), value::vcpus;
     DISK: "a size", Pattern(SIZE), value::disk;

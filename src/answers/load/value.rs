@@ -302,13 +302,13 @@ pub(crate) fn image(text: &str) -> Result<Image, String> {
 }
 
 pub(crate) fn vm_name(text: &str) -> Result<String, String> {
-    let right = text.len() <= 63 && all(text, "_-") && text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    // It is an id in the cluster's XML too, and these begin with a letter.
+    let right = text.len() <= 63 && all(text, "_-") && text.starts_with(|c: char| c.is_ascii_alphabetic());
     if right {
         return Ok(text.to_owned());
     }
     Err(format!(
-        "{} is not a VM name; take 1 to 63 letters, digits, `_` and `-` without spaces, first a \
-         letter or a digit",
+        "{} is not a VM name; take 1 to 63 letters, digits, `_` and `-` without spaces, first a letter",
         quote(text)
     ))
 }
