@@ -35,6 +35,8 @@ matrix: figures
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm kill-actions
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm power
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --swap-bmcs
+	for method in agent levels sbd; do \
+		$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --answers tests/answers/good/$$method.yaml || exit 1; done
 
 matrix-xen:
 	QEMU="$(QEMU)" tests/tools rehearse-xen

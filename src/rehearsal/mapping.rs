@@ -132,28 +132,56 @@ pub fn placeholders() -> [Bmc; 2] {
     [bmc("the machine's BMC"), bmc("the machine's BMC")]
 }
 
-/// `ssh` stays what it is, and so does `sbd` where the machines have what it needs. All else becomes the machines' own BMCs,
-/// since they have no power strip.
+/// `ssh` stays what it is, and so does `sbd` where the machines have what it needs. All else uses the machines' own BMCs: `ipmi`
+/// as it is, an agent as fence_ipmilan, levels with each of theirs so, since the machines have no power strip.
 fn fencing(fencing: &mut Fencing, ground: &Ground, change: &mut dyn FnMut(String, String, &str)) {
     let from = fencing.method.name().to_owned();
-    if let FencingMethod::Ipmi { nodes } = &fencing.method {
-        for (index, (asked, own)) in nodes.iter().zip(&ground.bmcs).enumerate() {
-            change(format!("fencing, BMC of nodes[{index}]"), asked.address.clone(), &own.address);
-        }
-    }
     match (&mut fencing.method, &ground.sbd) {
-        (FencingMethod::Ssh, _) => {}
         (FencingMethod::Sbd { devices, watchdog }, Some(own)) => {
             change("fencing.devices".to_owned(), devices.join(", "), &own.disk);
             change("fencing.watchdog".to_owned(), watchdog.clone(), &own.watchdog);
             *devices = vec![own.disk.clone()];
             watchdog.clone_from(&own.watchdog);
         }
-        (method, _) => *method = FencingMethod::Ipmi { nodes: Box::new(ground.bmcs.clone()) },
+        (method @ FencingMethod::Sbd { .. }, None) => {
+            *method = FencingMethod::Ipmi { nodes: Box::new(ground.bmcs.clone()) }
+        }
+        (FencingMethod::Levels { methods }, _) => {
+            for (index, method) in methods.iter_mut().enumerate() {
+                by_bmc(method, &format!("fencing.levels[{index}]"), &ground.bmcs, change);
+            }
+        }
+        (method, _) => by_bmc(method, "fencing", &ground.bmcs, change),
     }
     fencing.accept_unsafe_ssh = fencing.method.uses_ssh();
     fencing.accept_unsafe_softdog = fencing.method.uses_sbd();
     change("fencing.method".to_owned(), from, fencing.method.name());
+}
+
+/// One method, with the machines' BMCs.
+fn by_bmc(method: &mut FencingMethod, place: &str, bmcs: &[Bmc; 2], change: &mut dyn FnMut(String, String, &str)) {
+    match method {
+        FencingMethod::Ipmi { nodes } => {
+            for (index, (asked, own)) in nodes.iter().zip(bmcs).enumerate() {
+                change(format!("{place}, BMC of nodes[{index}]"), asked.address.clone(), &own.address);
+            }
+            **nodes = bmcs.clone();
+        }
+        FencingMethod::Agent { name, nodes } => {
+            let agent = "fence_ipmilan";
+            change(format!("{place}.agent"), name.clone(), &format!("{agent}, with the machines' BMCs"));
+            agent.clone_into(name);
+            **nodes = bmcs.each_ref().map(|bmc| {
+                // With a cipher suite of its own it does not ask the BMC for them, which this one does not tell.
+                [("ip", bmc.address.as_str()), ("username", &bmc.user), ("lanplus", "1"), ("cipher", "3")]
+                    .map(|(name, value)| (name.to_owned(), Secret::new(value)))
+                    .into_iter()
+                    .chain([("password".to_owned(), bmc.password.clone())])
+                    .collect()
+            });
+        }
+        _ => {}
+    }
 }
 
 fn smaller(vm: &mut Vm, change: &mut dyn FnMut(String, String, &str)) {
@@ -220,6 +248,25 @@ mod tests {
         assert_eq!(mapped.name(), "ipmi");
         assert!(lines.contains("fencing.method: sbd becomes ipmi"), "{lines}");
         assert_eq!(method(FencingMethod::Ssh).0.name(), "ssh");
+        let pdu =
+            || FencingMethod::Agent { name: "fence_apc_snmp".to_owned(), nodes: Box::new([Vec::new(), Vec::new()]) };
+        let by_agent = |method: &FencingMethod| {
+            let FencingMethod::Agent { name, nodes } = method else { panic!("no agent") };
+            let of =
+                |key: &str| nodes[1].iter().find(|(name, _)| name == key).map(|(_, value)| value.reveal().to_owned());
+            assert_eq!(name, "fence_ipmilan");
+            assert_eq!(
+                (of("ip").as_deref(), of("password").as_deref()),
+                (Some("198.18.77.102"), Some("0123456789abcdef"))
+            );
+        };
+        by_agent(&method(pdu()).0);
+        let levels = vec![tutorial().fencing.method, pdu(), FencingMethod::Manual];
+        let FencingMethod::Levels { methods } = method(FencingMethod::Levels { methods: levels }).0 else {
+            panic!("no levels")
+        };
+        assert_eq!(methods.iter().map(FencingMethod::name).collect::<Vec<_>>(), ["ipmi", "agent", "manual"]);
+        by_agent(&methods[1]);
     }
 
     #[test]
