@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use hapair::answers::FencingMethod;
 use hapair::command::drill::{Options, on};
@@ -24,6 +25,11 @@ const SCENE: &str = "HAPAIR_TEST_SCENE";
 #[ignore = "only as the child of the other tests here"]
 fn child_that_drills() {
     let Ok(scene) = std::env::var(SCENE) else { return };
+    // One that should have been refused waits for an hour, and for nobody when the other tests are ended.
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_secs(300));
+        std::process::exit(99);
+    });
     let resumed = scene == "resumed";
     let stage = Stage::with(|answers| {
         // Fencing by SSH can't answer a cut of both links.
