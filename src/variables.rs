@@ -248,7 +248,7 @@ fn image(vm: &Vm) -> &'static str {
 
 /// Whether guests can be moved while they run: Debian's Xen can't do that with PV guests, since it is built
 /// without shadow paging, and a stand-in is no guest.
-fn live(answers: &Answers) -> bool {
+pub(crate) fn live(answers: &Answers) -> bool {
     answers.hypervisor.kind != HypervisorKind::StandIn && !answers.hypervisor.lab.pv_guests
 }
 

@@ -18,7 +18,7 @@ use crate::drill::part::{Means, asked};
 use crate::drill::run::{Drill, Stop};
 use crate::drill::unfinished::Unfinished;
 use crate::drill::watch::Watch;
-use crate::drill::{Outcome, Part, guest};
+use crate::drill::{Outcome, Part, Verdict, guest};
 use crate::event::{Event, Failure, Sink as _, StepName};
 use crate::exit;
 use crate::journal::Journal;
@@ -61,7 +61,15 @@ pub fn run(setup: &Setup, options: &Options<'_>) -> Result<u8> {
     let _lock = Lock::take(&setup.state, "drill")?;
     let (journal, _) = Journal::open(&setup.state, &setup.answers.cluster)?;
     let pair = setup.connect(true)?;
-    let survey = setup.survey(&pair)?;
+    on(setup, &pair, journal, options)
+}
+
+/// The same on a pair to whose nodes there is a way.
+///
+/// # Errors
+/// As [`run`].
+pub fn on(setup: &Setup, pair: &Pair, journal: Journal, options: &Options<'_>) -> Result<u8> {
+    let survey = setup.survey(pair)?;
     if survey.platform.messaging != "corosync" {
         let what =
             format!("a drill needs Corosync and Pacemaker; {} has {}", survey.platform.id, survey.platform.messaging);
@@ -70,15 +78,18 @@ pub fn run(setup: &Setup, options: &Options<'_>) -> Result<u8> {
     let (install, _) = Install::settle(&setup.state, &setup.answers, &survey.records)?;
     let mut kept = Unfinished::of(&setup.state)?.unwrap_or_default();
     let parts = asked(options.only);
-    kept.outcomes.retain(|outcome| parts.contains(&outcome.part));
-    let standing = Standing::look(&setup.answers, &pair);
-    // What was begun and not finished is taken back before anything is judged.
-    if kept.running.is_none() {
-        healthy(setup, &pair, &standing)?;
-    }
-    let means = Means::of(&setup.answers, &standing, setup.rehearsal);
+    // What could not be done then may be possible now.
+    kept.outcomes.retain(|outcome| parts.contains(&outcome.part) && !matches!(outcome.verdict, Verdict::Skipped(_)));
+    let standing = Standing::look(&setup.answers, pair);
+    // What was begun and not finished is taken back before the pair is judged; until then its answers say what it can do.
+    let means = if kept.running.is_none() {
+        healthy(setup, pair, &standing)?;
+        Means::of(&setup.answers, &standing, setup.rehearsal)
+    } else {
+        Means::once_mended(&setup.answers, &standing, setup.rehearsal)
+    };
     super::say(&announced(setup, &standing, &means, &parts, &kept));
-    let harms = parts.iter().any(|part| part.refused(&means).is_none());
+    let harms = kept.running.is_some() || parts.iter().any(|part| part.refused(&means).is_none());
     if harms && !consent(setup, options)? {
         return Ok(exit::USAGE);
     }
@@ -89,13 +100,13 @@ pub fn run(setup: &Setup, options: &Options<'_>) -> Result<u8> {
         emit(&Event::NodeReached { node: pair.at(at).name.clone(), summary: facts.summary() })?;
     }
     let began = Instant::now();
-    let claim = Claim::new(&pair, &setup.answers, &install, install.owner(&setup.state), &lock::who("drill"));
-    let watch = Watch::new(&setup.answers, &pair);
-    let drill = Drill {
+    let claim = Claim::new(pair, &setup.answers, &install, install.owner(&setup.state), &lock::who("drill"));
+    let watch = Watch::new(&setup.answers, pair);
+    let mut drill = Drill {
         setup,
         platform: &survey.platform,
-        pair: &pair,
-        means: &means,
+        pair,
+        means,
         cancel: options.cancel,
         watch: &watch,
         emit: &emit,
@@ -103,20 +114,15 @@ pub fn run(setup: &Setup, options: &Options<'_>) -> Result<u8> {
     };
     let ended = claim.during(options.cancel, || {
         claim.take()?;
-        watch.during(|| work(&drill, &parts, &mut kept, harms))
+        watch.during(|| work(&mut drill, &parts, &mut kept, harms))
     })?;
     over(setup, options, &emit, ended, &kept, &Over { survey: &survey, standing: &standing, parts: &parts, began })
 }
 
-/// All parts, then the counter is taken away; after Ctrl-C what can be taken back is.
-fn work(drill: &Drill<'_>, parts: &[Part], kept: &mut Unfinished, harms: bool) -> Result<(), Stop> {
-    if !harms {
-        kept.outcomes =
-            parts.iter().filter_map(|part| Some(Outcome::skipped(*part, &part.refused(drill.means)?))).collect();
-        return Ok(());
-    }
-    let done = drill.all(parts, kept);
-    match done {
+/// What was left is taken back, then all parts, then the counter is taken away; after Ctrl-C what can be taken back is.
+fn work(drill: &mut Drill<'_>, parts: &[Part], kept: &mut Unfinished, harms: bool) -> Result<(), Stop> {
+    match restored(drill, kept).and_then(|()| drill.all(parts, kept)) {
+        Ok(()) if !harms => Ok(()),
         Ok(()) => drill.remove_guest(),
         Err(stop) => {
             match drill.leave() {
@@ -134,6 +140,15 @@ fn work(drill: &Drill<'_>, parts: &[Part], kept: &mut Unfinished, harms: bool) -
             Err(stop)
         }
     }
+}
+
+/// Takes back what a drill before left. Only behind that can the pair be judged as one on which a drill begins.
+fn restored(drill: &mut Drill<'_>, kept: &mut Unfinished) -> Result<(), Stop> {
+    if kept.running.is_none() {
+        return Ok(());
+    }
+    drill.restore(kept)?;
+    Ok(healthy(drill.setup, drill.pair, &Standing::look(&drill.setup.answers, drill.pair))?)
 }
 
 /// What the end needs to know.
@@ -263,7 +278,10 @@ fn announced(setup: &Setup, standing: &Standing, means: &Means, parts: &[Part], 
         guest::ID
     );
     if let Some(part) = kept.running {
-        text.push_str(&format!("A drill before was ended in {part}: what it did is taken back first.\n"));
+        text.push_str(&format!(
+            "A drill before was ended in {part}: what it did is taken back first. Then it is looked at again what this pair \
+             can survive; a part that it can't is skipped.\n"
+        ));
     }
     let of = |name: &String| At::BOTH.into_iter().find(|at| answers.nodes[at.index()].name == *name);
     let vms: Vec<(String, At)> =

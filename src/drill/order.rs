@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use super::guest;
 use super::part::Part;
-use crate::answers::Answers;
+use crate::answers::{Answers, HypervisorKind};
 use crate::node::{At, Cmd};
 
 const LINK: &str = include_str!("link.sh");
 const UNLINK: &str = include_str!("unlink.sh");
 const MEND: &str = include_str!("mend.sh");
+const KILL_STAND_IN: &str = include_str!("kill_stand_in.sh");
+const KILL_QEMU: &str = include_str!("kill_qemu.sh");
 
 /// Seconds after which a cut link or a detached disk is mended by its node's own timer.
 const CUT: u64 = 600;
@@ -68,6 +70,13 @@ pub enum Until {
         /// Seconds to look at it at least.
         least: u64,
         /// Seconds to wait for the service at most.
+        most: u64,
+    },
+    /// The same, and each VM that ran was started anew.
+    Restarted {
+        /// Seconds to look at it at least.
+        least: u64,
+        /// Seconds to wait for the service and the VMs at most.
         most: u64,
     },
     /// So many seconds have gone by, whatever happened.
@@ -134,18 +143,18 @@ impl Ground<'_> {
             }
             Part::BothLinks => vec![stage(vec![Self::cut(at, &self.all(at))], answered)],
             Part::FencingDead => {
-                let bmcs = |at: At, mut cuts: Vec<(String, String)>| {
-                    cuts.extend(bmcs.iter().map(|bmc| (bmc.clone(), "all".to_owned())));
-                    Self::cut(at, &cuts)
+                let bmcs = |at: At, links: Vec<(String, String)>| {
+                    let cuts = bmcs.iter().map(|bmc| (bmc.clone(), "all".to_owned()));
+                    Self::cut(at, &cuts.chain(links).collect::<Vec<_>>())
                 };
-                // What fences first, on both; the links last.
+                // What fences first, on both; the links last, when every name has been found.
                 let orders = vec![bmcs(at.peer(), Vec::new()), bmcs(at, self.all(at))];
                 vec![stage(orders, Until::Watched(HELPLESS))]
             }
             Part::Kill => vec![
-                stage(vec![kill_service(at)], Until::Answered { least: 15, most: 240 }),
-                stage(vec![kill(at, "pacemakerd")], Until::Answered { least: 30, most: 240 }),
-                stage(vec![kill(at, "corosync")], answered),
+                stage(self.each(|id, at| self.kill(at, id)), Until::Restarted { least: 15, most: 900 }),
+                stage(vec![kill_all(at, "pacemakerd")], Until::Answered { least: 30, most: 240 }),
+                stage(vec![kill_all(at, "corosync")], answered),
             ],
             Part::DiskError => {
                 let resource = self.answers.storage.resource.as_str();
@@ -160,6 +169,23 @@ impl Ground<'_> {
     fn each(&self, make: impl Fn(&str, At) -> Order) -> Vec<Order> {
         let vms = self.vms.iter().map(|(id, at)| (id.as_str(), *at));
         std::iter::once((guest::ID, self.serving)).chain(vms).map(|(id, at)| make(id, at)).collect()
+    }
+
+    /// Ends the counter or a VM as a crash would, without a word to the cluster.
+    fn kill(&self, at: At, id: &str) -> Order {
+        let stand_in = id == guest::ID || self.answers.hypervisor.kind == HypervisorKind::StandIn;
+        let (file, script) = match self.answers.hypervisor.kind {
+            _ if stand_in => (format!("/run/hapair/StandIn-{id}.pid"), KILL_STAND_IN),
+            HypervisorKind::Kvm => (format!("/run/libvirt/qemu/{id}.pid"), KILL_QEMU),
+            HypervisorKind::Xen | HypervisorKind::StandIn => {
+                // By its number: xl takes a name of digits for one.
+                let script = "id=$(xl domid \"$1\") && xl destroy \"$id\"";
+                return Order::new(at, format!("xl destroy $(xl domid {id})"), Cmd::write_sh(script, [id]));
+            }
+        };
+        let what = if id == guest::ID { "the counter" } else { id };
+        let typed = format!("kill -KILL $(cat {file}), the process of {what}");
+        Order::new(at, typed, Cmd::write_sh(script, [file.as_str(), id]))
     }
 
     /// The peer's address that DRBD uses.
@@ -235,20 +261,11 @@ fn sysrq(at: At, key: &str) -> Order {
     Order::new(at, format!("echo {key} >/proc/sysrq-trigger"), Cmd::write_sh(END, [key]))
 }
 
-fn kill(at: At, program: &str) -> Order {
+fn kill_all(at: At, program: &str) -> Order {
     Order::new(
         at,
         format!("kill -KILL $(pidof {program})"),
         Cmd::write_sh("pids=$(pidof \"$1\") || exit 1; kill -KILL $pids", [program]),
-    )
-}
-
-fn kill_service(at: At) -> Order {
-    let file = format!("/run/hapair/StandIn-{}.pid", guest::ID);
-    Order::new(
-        at,
-        format!("kill -KILL $(cat {file}), the process of the counter"),
-        Cmd::write_sh("read -r pid <\"$1\" && kill -KILL \"$pid\"", [file]),
     )
 }
 
@@ -311,6 +328,26 @@ mod tests {
         let ends = ["node1", "node2", "", "", "node2", "node1"];
         for (line, end) in typed.iter().zip(ends).filter(|(_, end)| !end.is_empty()) {
             assert!(line.contains(&format!("--node {end}")), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn a_vm_is_killed_as_a_crash_would_end_it_where_it_runs() {
+        let mut answers = answers();
+        let vms = [(answers.vms[0].name.clone(), At::Second)];
+        for (kind, typed) in [
+            (HypervisorKind::Xen, "xl destroy $(xl domid vm01)"),
+            (HypervisorKind::Kvm, "kill -KILL $(cat /run/libvirt/qemu/vm01.pid), the process of vm01"),
+            (HypervisorKind::StandIn, "kill -KILL $(cat /run/hapair/StandIn-vm01.pid), the process of vm01"),
+        ] {
+            answers.hypervisor.kind = kind;
+            let stages = Ground { answers: &answers, serving: At::First, vms: &vms }.stages(Part::Kill, &[]);
+            assert_eq!(stages.len(), 3);
+            assert!(matches!(stages[0].until, Until::Restarted { .. }));
+            let [counter, vm] = stages[0].orders.as_slice() else { panic!("{stages:?}") };
+            assert_eq!((vm.at, vm.typed.as_str()), (At::Second, typed));
+            assert_eq!(counter.at, At::First);
+            assert!(counter.typed.contains("StandIn-hapair-drill.pid"), "{}", counter.typed);
         }
     }
 

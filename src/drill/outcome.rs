@@ -80,6 +80,9 @@ pub struct Outcome {
     pub torn: u64,
     /// Where the service ran, one after the other.
     pub served_by: Vec<String>,
+    /// How each VM moved, in words, where the part is a move.
+    #[serde(default)]
+    pub moved: Vec<String>,
     /// Nodes that booted anew.
     pub booted: Vec<String>,
     /// Fencings, in words.
@@ -111,6 +114,7 @@ impl Outcome {
             losses: Vec::new(),
             torn: 0,
             served_by: Vec::new(),
+            moved: Vec::new(),
             booted: Vec::new(),
             fenced: Vec::new(),
             drbd: Vec::new(),
@@ -163,6 +167,7 @@ impl Outcome {
                 if let Verdict::Failed(why) = verdict {
                     lines.extend(why.iter().map(|why| format!("  failed: {why}")));
                 }
+                lines.extend(self.moved.iter().map(|moved| format!("  moved: {moved}")));
                 if !self.booted.is_empty() {
                     lines.push(format!("  booted anew: {}", self.booted.join(", ")));
                 }

@@ -91,6 +91,7 @@ fn part(outcome: &Outcome) -> Value {
         "lost": outcome.lost,
         "torn": outcome.torn,
         "served_by": outcome.served_by,
+        "moved": outcome.moved,
         "booted": outcome.booted,
         "fenced": outcome.fenced,
         "after": outcome.drbd.iter().chain(&outcome.ocfs2).collect::<Vec<_>>(),

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::answers::{Answers, FencingMethod, HypervisorKind, Layout};
-use crate::status::Standing;
+use crate::answers::{Answers, FencingMethod, Layout};
+use crate::status::{Device, Standing};
+use crate::variables::live;
 
 /// A part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -27,7 +28,7 @@ pub enum Part {
     BothLinks,
     /// The same, and what fences is dead too
     FencingDead,
-    /// Corosync, pacemakerd and the service killed
+    /// The service, the VMs, pacemakerd and corosync killed
     Kill,
     /// The disk under DRBD gone
     DiskError,
@@ -77,14 +78,34 @@ impl Means {
         Self {
             fencing,
             fencing_apart,
-            bmcs: match method {
-                FencingMethod::Ipmi { nodes } => nodes.iter().map(|bmc| bmc.address.clone()).collect(),
-                _ => Vec::new(),
-            },
+            bmcs: bmcs(method),
             second_link: answers.nodes.iter().all(|node| node.second_address.is_some()),
-            live: answers.hypervisor.kind == HypervisorKind::Xen && !answers.hypervisor.lab.pv_guests,
+            live: live(answers),
             shared_mount: answers.storage.layout == Layout::Ocfs2,
         }
+    }
+
+    /// Of a pair that was harmed and is mended before anything else: the most that it can do then. What of its fencing is
+    /// down now says nothing.
+    #[must_use]
+    pub fn once_mended(answers: &Answers, standing: &Standing, rehearsal: bool) -> Self {
+        let mut standing = standing.clone();
+        standing.fencing.enabled = Some(true);
+        let nodes = answers.nodes.iter().map(|node| node.name.clone()).collect();
+        standing.fencing.devices = vec![Device { id: String::new(), agent: String::new(), nodes, monitor: None }];
+        Self::of(answers, &standing, rehearsal)
+    }
+}
+
+/// Addresses of the BMCs where nothing else fences; with another device, which can't be cut off from here, none.
+fn bmcs(method: &FencingMethod) -> Vec<String> {
+    match method {
+        FencingMethod::Ipmi { nodes } => nodes.iter().map(|bmc| bmc.address.clone()).collect(),
+        FencingMethod::Levels { methods } => {
+            let only = |method: &FencingMethod| matches!(method, FencingMethod::Ipmi { .. } | FencingMethod::Manual);
+            if methods.iter().all(only) { methods.iter().flat_map(bmcs).collect() } else { Vec::new() }
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -135,7 +156,7 @@ impl Part {
             Part::ReplicationLink => "Cut the link of DRBD and O2CB",
             Part::BothLinks => "Cut everything between the nodes",
             Part::FencingDead => "Cut everything between the nodes, and what fences",
-            Part::Kill => "Kill corosync, pacemakerd and the service",
+            Part::Kill => "Kill the service, the VMs, pacemakerd and corosync",
             Part::DiskError => "Take the disk away under DRBD",
         }
     }
@@ -171,14 +192,16 @@ impl Part {
     #[must_use]
     pub fn expected(self) -> &'static str {
         match self {
-            Part::Migrate => "the service runs on the other node, then on the first one again",
+            Part::Migrate => {
+                "the service runs on the other node, then on the first one again; VMs move live where the hypervisor can"
+            }
             Part::Standby | Part::Halt => "what runs leaves first; the service goes on on the other node",
             Part::Power | Part::Panic => "the other node takes over once the lost one is fenced",
             Part::ClusterLink => "with a second link nothing happens; without one, one node fences the other",
             Part::ReplicationLink => "one side stops writing before the two differ: no split brain",
             Part::BothLinks => "one node fences the other and takes over: no split brain",
             Part::FencingDead => "nothing is taken over before a person confirms: no split brain",
-            Part::Kill => "each comes back by itself, or its node is fenced",
+            Part::Kill => "the cluster starts what was killed again, or fences its node",
             Part::DiskError => "the service goes on with the peer's disk",
         }
     }
@@ -195,7 +218,9 @@ impl Part {
             Part::BothLinks => means.fencing_apart.clone().err(),
             Part::FencingDead => means.fencing_apart.clone().err().or_else(|| {
                 means.bmcs.is_empty().then(|| {
-                    "only BMCs (fencing.method ipmi) can be cut off from here; what fences this pair can't".to_owned()
+                    "only BMCs (fencing.method ipmi, or levels of it and manual) can be cut off from here; what fences \
+                     this pair can't"
+                        .to_owned()
                 })
             }),
         }
@@ -249,6 +274,41 @@ mod tests {
         assert_eq!(Part::BothLinks.refused(&ssh).as_deref(), Some("over the links"));
         let agent = Means { bmcs: Vec::new(), ..means() };
         assert!(Part::FencingDead.refused(&agent).is_some_and(|why| why.contains("BMCs")));
+    }
+
+    fn ipmi(first: &str) -> FencingMethod {
+        let bmc = |address: &str| crate::answers::Bmc {
+            address: address.to_owned(),
+            user: "u".to_owned(),
+            password: crate::answers::Secret::new("p"),
+        };
+        FencingMethod::Ipmi { nodes: Box::new([bmc(first), bmc("bmc2.example")]) }
+    }
+
+    #[test]
+    fn bmcs_are_those_of_every_level_unless_something_else_fences_too() {
+        assert_eq!(bmcs(&ipmi("bmc1.example")), ["bmc1.example", "bmc2.example"]);
+        let levels = |methods| bmcs(&FencingMethod::Levels { methods });
+        assert_eq!(levels(vec![ipmi("192.0.2.1"), FencingMethod::Manual]), ["192.0.2.1", "bmc2.example"]);
+        // A PDU behind them would fence after all, and can't be cut off.
+        let pdu = FencingMethod::Agent { name: "fence_apc_snmp".to_owned(), nodes: Box::default() };
+        assert_eq!(levels(vec![ipmi("192.0.2.1"), pdu, FencingMethod::Manual]), [""; 0]);
+        assert_eq!(bmcs(&FencingMethod::Ssh), [""; 0]);
+    }
+
+    #[test]
+    fn a_pair_that_is_mended_first_is_not_judged_by_what_is_down_now() {
+        let file = include_str!("../../tests/examples/tutorial.yaml");
+        let here = std::path::Path::new("pair.yaml");
+        let load = crate::answers::load::text(file, here, here, &|_| None, crate::answers::load::Secrets::Leave);
+        let mut answers = load.unwrap().answers;
+        let gone = || Err(crate::node::Lost::Unreachable("off".to_owned()));
+        let standing = Standing::of(&answers, [gone(), gone()]);
+        assert!(Part::Power.refused(&Means::of(&answers, &standing, false)).is_some());
+        assert_eq!(Part::FencingDead.refused(&Means::once_mended(&answers, &standing, false)), None);
+        // What the answers themselves rule out stays ruled out.
+        answers.fencing.method = FencingMethod::Ssh;
+        assert!(Part::Power.refused(&Means::once_mended(&answers, &standing, false)).is_some());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod amiss;
 mod mend;
+mod moved;
 mod until;
 
 use std::cell::RefCell;
@@ -68,7 +69,7 @@ pub struct Drill<'a> {
     /// The ways to its nodes.
     pub pair: &'a Pair,
     /// What it has.
-    pub means: &'a Means,
+    pub means: Means,
     /// Ctrl-C.
     pub cancel: &'a Cancel,
     /// Who sees it.
@@ -85,8 +86,9 @@ impl Drill<'_> {
     /// # Errors
     /// Why it ended before its end. What was measured until then is in `kept`.
     pub fn all(&self, parts: &[Part], kept: &mut Unfinished) -> Result<(), Stop> {
-        self.restore(kept)?;
-        self.guest()?;
+        if parts.iter().any(|part| part.refused(&self.means).is_none()) {
+            self.guest()?;
+        }
         for (index, part) in parts.iter().copied().enumerate() {
             if kept.outcomes.iter().any(|outcome| outcome.part == part) {
                 continue;
@@ -98,9 +100,9 @@ impl Drill<'_> {
                 of: parts.len(),
                 takes: None,
             })?;
-            if let Some(why) = part.refused(self.means) {
+            if let Some(why) = part.refused(&self.means) {
                 (self.emit)(&Event::StepSkipped { step: part.id().to_owned(), why: why.clone() })?;
-                kept.outcomes.push(Outcome::skipped(part, &why));
+                kept.add(Outcome::skipped(part, &why));
                 kept.keep(&self.setup.state)?;
                 continue;
             }
@@ -109,7 +111,7 @@ impl Drill<'_> {
             let began = Instant::now();
             let outcome = self.part(part)?;
             kept.running = None;
-            kept.outcomes.push(outcome.clone());
+            kept.add(outcome.clone());
             kept.keep(&self.setup.state)?;
             let lost = outcome.lost > 0;
             let seconds = began.elapsed().as_secs_f64();
@@ -125,17 +127,21 @@ impl Drill<'_> {
         Ok(())
     }
 
-    /// Takes back what a drill before this one, or this one when it was interrupted, may have left.
+    /// Takes back what a drill before this one, or this one when it was interrupted, may have left, and looks again at what
+    /// the pair has: what was down meanwhile is no reason to leave a part out.
     ///
     /// # Errors
     /// What could not be taken back, with the commands.
-    pub fn restore(&self, kept: &mut Unfinished) -> Result<(), Stop> {
+    pub fn restore(&mut self, kept: &mut Unfinished) -> Result<(), Stop> {
         let Some(part) = kept.running else { return Ok(()) };
         self.note(format!("{part} was begun and not finished: what it did is taken back first"))?;
         // The counter may have been killed with it; it is started anew behind this.
         self.mend(part, false)?;
         kept.running = None;
         kept.keep(&self.setup.state)?;
+        if let Some(standing) = self.watch.now().standing {
+            self.means = Means::of(&self.setup.answers, &standing, self.setup.rehearsal);
+        }
         Ok(())
     }
 
@@ -240,6 +246,7 @@ impl Drill<'_> {
         let began = jiff::Timestamp::now();
         let mut seen: Vec<String> = Vec::new();
         let mut commands: Vec<Done> = Vec::new();
+        let mut moved: Vec<String> = Vec::new();
         let start = self.watch.time();
         let known = fencings(&before);
         let count = self.stages(part, &before)?.len();
@@ -249,6 +256,10 @@ impl Drill<'_> {
         let harmed = before.acknowledged.map(|(_, at)| at);
         let mut harm: Option<f64> = None;
         for index in 0..count {
+            // What has failed is harmed no further; but what was sent away comes back all the same.
+            if !seen.is_empty() && part != Part::Migrate {
+                break;
+            }
             // Each piece begins on a healthy pair, wherever the service runs by then; a move is one piece with its way back.
             let now = if index == 0 || part == Part::Migrate {
                 before.clone()
@@ -270,6 +281,7 @@ impl Drill<'_> {
                 )
                 .risk(if matches!(stage.until, Until::Booted(_)) { Risk::Reboots } else { Risk::None }),
             })?;
+            let mut undone = false;
             for order in &stage.orders {
                 commands.push(Done { node: self.name(order.at), command: order.typed.clone() });
                 harm.get_or_insert(self.watch.time());
@@ -278,15 +290,16 @@ impl Drill<'_> {
                     }
                     Err(Stop::Failed(failure)) => {
                         seen.push(format!("{} could not be done: {}", order.typed, failure.stderr.join(" ")));
+                        undone = true;
                         break;
                     }
                     other => other?,
                 }
             }
-            if !seen.is_empty() {
+            if undone {
                 break;
             }
-            self.until(part, stage.until, &now, &mut seen)?;
+            moved.extend(self.until(part, stage.until, &now, &mut seen)?);
             (self.emit)(&Event::ActionDone {
                 step: part.id().to_owned(),
                 action: format!("{}-harm", index + 1),
@@ -300,7 +313,7 @@ impl Drill<'_> {
         let redundant = self.mend(part, true)?;
         let after = self.watch.now();
         self.note(format!("{part}: the pair is healthy again, {:.0} s after the harm", (redundant - zero).max(0.0)))?;
-        self.judge(part, held, &mut seen);
+        seen.extend(amiss::unnoticed(part, &self.watch.noticed(), held));
         // In this order: what is acknowledged while the disk is being read is not in what was read, and not lost.
         let ledger = self.watch.ledger();
         let disk = self.on_disk()?;
@@ -336,6 +349,7 @@ impl Drill<'_> {
             losses,
             torn: disk.torn,
             served_by: names(ledger.nodes(start, end)),
+            moved,
             booted: At::BOTH
                 .into_iter()
                 .filter(|at| before.boot_ids[at.index()] != after.boot_ids[at.index()])

@@ -29,6 +29,12 @@ impl Unfinished {
         Self { began: jiff::Timestamp::now(), outcomes: Vec::new(), running: None }
     }
 
+    /// One more, in the order of the parts whenever it was measured.
+    pub fn add(&mut self, outcome: Outcome) {
+        self.outcomes.push(outcome);
+        self.outcomes.sort_by_key(|outcome| outcome.part);
+    }
+
     /// The one that was kept, if there is one.
     ///
     /// # Errors

@@ -108,6 +108,15 @@ impl Now {
         let [name] = resource.nodes.as_slice() else { return None };
         At::BOTH.into_iter().find(|at| answers.nodes[at.index()].name == *name)
     }
+
+    /// Whether a node itself says that it runs a resource, whatever the other one says.
+    #[must_use]
+    pub fn says_to_run(&self, at: At, answers: &Answers, id: &str) -> bool {
+        let node = self.standing.as_ref().and_then(|standing| standing.nodes[at.index()].as_ref().ok());
+        let view = node.and_then(|node| node.cluster.as_ref().ok());
+        let name = &answers.nodes[at.index()].name;
+        view.is_some_and(|view| view.resources.iter().any(|one| one.id == id && one.nodes.contains(name)))
+    }
 }
 
 impl<'a> Watch<'a> {
