@@ -84,7 +84,8 @@ pub struct InstallArgs {
     /// The answers file
     #[arg(long, value_name = "FILE")]
     pub answers: Option<PathBuf>,
-    /// Where hapair runs on one of the nodes (`ssh: local`): go on by itself after that node's reboot
+    /// Where hapair runs on one of the nodes (`ssh: local`): go on by itself after that node's reboots (into Xen, and when the
+    /// proof of the fencing has switched it off)
     #[arg(long)]
     pub continue_after_reboot: bool,
     /// How the run is shown

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::node::Cmd;
+use crate::event::Failure;
+use crate::node::{Cmd, Node};
+use crate::setup::{failed, unreachable};
 
 /// Its name.
 pub const UNIT: &str = "hapair-continue.service";
@@ -28,18 +30,56 @@ pub fn order(unit: &str) -> Cmd {
     Cmd::write_sh(INSTALL, [UNIT]).stdin(unit)
 }
 
-/// The unit that runs this very command once more, without `--continue-after-reboot`: a machine that comes back in the
-/// wrong way must not be rebooted for ever.
+/// Whether one was installed for a reboot that never came: its run was killed before, or its order failed. One that runs has
+/// removed itself.
+const LEFT: &str = r#"[ -e "/etc/systemd/system/$1" ] || [ -L "/etc/systemd/system/multi-user.target.wants/$1" ]"#;
+
+const REMOVE: &str = r#"set -eu
+rm -f "/etc/systemd/system/$1" "/etc/systemd/system/multi-user.target.wants/$1"
+sync
+systemctl daemon-reload"#;
+
+/// Takes away what an earlier run left: the next boot, whatever it is for, must not install anything. Gives whether there was
+/// something.
+///
+/// # Errors
+/// A [`Failure`] when the node can't be asked or the unit can't be taken away.
+pub fn forget(node: &Node) -> Result<bool, Failure> {
+    let left = node.exec(&Cmd::read_sh(LEFT, [UNIT])).map_err(|lost| unreachable(&node.name, &lost))?;
+    if !left.ok() {
+        return Ok(false);
+    }
+    let removed = node.exec(&Cmd::write_sh(REMOVE, [UNIT])).map_err(|lost| unreachable(&node.name, &lost))?;
+    if !removed.ok() {
+        let what = format!("{UNIT} of an earlier run can't be taken away: {}", removed.errors().trim());
+        return Err(failed(Some(&node.name), what, &format!("systemctl disable {UNIT}, then continue")));
+    }
+    Ok(true)
+}
+
+/// How often a run goes on by itself: after the reboot into Xen, and after the proof of the fencing has switched this node off.
+const TIMES: u32 = 2;
+
+/// Says how often it has gone on already.
+const COUNT: &str = "HAPAIR_CONTINUED";
+
+/// The unit that runs this very command once more; the last time without `--continue-after-reboot`: a machine that comes back
+/// in the wrong way must not be rebooted for ever.
 ///
 /// # Errors
 /// When the program, the folder it was started in or an argument can't be named in a unit.
 pub fn unit() -> Result<String> {
     let program = std::env::current_exe().context("the path of this program")?;
     let folder = std::env::current_dir().context("the folder this was started in")?;
-    let words: Vec<OsString> = std::env::args_os().skip(1).filter(|word| word != "--continue-after-reboot").collect();
+    let times = 1 + std::env::var(COUNT).ok().and_then(|count| count.parse().ok()).unwrap_or(0);
+    let last = times >= TIMES;
+    let words: Vec<OsString> =
+        std::env::args_os().skip(1).filter(|word| !last || word != "--continue-after-reboot").collect();
     let kept = ["HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"];
-    let environment = kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect::<Vec<_>>();
-    text(&program, &folder, &words, &environment)
+    let mut environment: Vec<_> = kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect();
+    environment.push((COUNT, times.to_string().into()));
+    let user = rustix::process::geteuid();
+    text(&program, &folder, &words, &environment, (!user.is_root()).then(|| user.as_raw()))
 }
 
 fn text(
@@ -47,6 +87,7 @@ fn text(
     folder: &std::path::Path,
     words: &[OsString],
     environment: &[(&str, OsString)],
+    user: Option<u32>,
 ) -> Result<String> {
     let mut command = quoted(program.as_os_str())?;
     for word in words {
@@ -59,6 +100,8 @@ fn text(
         pair.push(value);
         variables.push_str(&format!("Environment={}\n", quoted(&pair)?.replace("$$", "$")));
     }
+    // Whoever began it goes on: with their keys, and their state folder.
+    let user = user.map(|id| format!("User={id}\n")).unwrap_or_default();
     let folder = folder.to_str().filter(|path| !path.contains('\n')).context("the folder's name is not plain text")?;
     let folder = folder.replace('%', "%%");
     Ok(format!(
@@ -72,8 +115,8 @@ fn text(
          Type=oneshot\n\
          TimeoutStartSec=infinity\n\
          WorkingDirectory={folder}\n\
-         {variables}\
-         ExecStartPre=/bin/rm -f /etc/systemd/system/{UNIT} /etc/systemd/system/multi-user.target.wants/{UNIT}\n\
+         {user}{variables}\
+         ExecStartPre=+/bin/rm -f /etc/systemd/system/{UNIT} /etc/systemd/system/multi-user.target.wants/{UNIT}\n\
          ExecStart={command}\n\
          \n\
          [Install]\n\
@@ -99,14 +142,19 @@ mod tests {
     fn the_unit_runs_the_same_command_and_removes_itself_first() {
         let words = ["install", "--answers", "my 100% \"pair\".yaml"].map(OsString::from);
         let environment = [("HOME", OsString::from("/root"))];
-        let text = text(Path::new("/usr/bin/hapair"), Path::new("/root/a b"), &words, &environment).expect("a unit");
+        let text =
+            text(Path::new("/usr/bin/hapair"), Path::new("/root/a b"), &words, &environment, None).expect("a unit");
         assert!(
             text.contains("ExecStart=\"/usr/bin/hapair\" \"install\" \"--answers\" \"my 100%% \\\"pair\\\".yaml\"\n")
         );
         assert!(text.contains("WorkingDirectory=/root/a b\n") && text.contains("Environment=\"HOME=/root\"\n"));
         let remove =
-            text.find("ExecStartPre=/bin/rm -f /etc/systemd/system/hapair-continue.service").expect("removes itself");
+            text.find("ExecStartPre=+/bin/rm -f /etc/systemd/system/hapair-continue.service").expect("removes itself");
         assert!(remove < text.find("ExecStart=").expect("runs"));
+        assert!(!text.contains("User="));
+        let of_a_user =
+            super::text(Path::new("/usr/bin/hapair"), Path::new("/home/a"), &words, &environment, Some(1000));
+        assert!(of_a_user.expect("a unit").contains("\nUser=1000\n"));
         assert!(quoted(std::ffi::OsStr::new("a\nb")).is_err());
     }
 }

@@ -128,8 +128,17 @@ fn go(
     let mut engine = Engine::new(&pair, sinks, run.cancel, run.resume.clone());
     engine.local = At::BOTH.into_iter().find(|at| setup.answers.nodes[at.index()].ssh == Reach::Local);
     if let Some(at) = engine.local {
+        if continuation::forget(pair.at(at))? {
+            tell(format!("{} of an earlier run is taken away: that reboot never came", continuation::UNIT))?;
+        }
         engine.order = [at.peer(), at];
         if run.continue_after_reboot {
+            if std::env::var_os("SSH_AUTH_SOCK").is_some() {
+                tell(format!(
+                    "after the reboot there is no SSH agent: the login to {} must work with a key file (--identity)",
+                    pair.at(at.peer()).name
+                ))?;
+            }
             engine.continuation = Some(continuation::order(&continuation::unit()?));
         }
     }

@@ -10,8 +10,10 @@ use super::step::known;
 use crate::action::file::RECORDED;
 use crate::action::kind::Action;
 use crate::action::{Memory, State, ssh_key};
+use crate::answers::Reach;
 use crate::cancel::Cancel;
 use crate::command::consent;
+use crate::continuation;
 use crate::engine::{Ended, Engine, look};
 use crate::event::{Event, Failure, Sink as _, StepName};
 use crate::exit;
@@ -64,6 +66,9 @@ pub fn run(setup: &Setup, options: &Options<'_>) -> Result<Outcome> {
     if record::over(&pair, &setup.answers.storage.resource, &survey.records, options.cancel, &tell)? {
         // What the nodes were before it ended is not what they are.
         survey = setup.survey(&pair)?;
+    }
+    if let Some(at) = At::BOTH.into_iter().find(|at| setup.answers.nodes[at.index()].ssh == Reach::Local) {
+        continuation::forget(pair.at(at))?;
     }
     let secrets = Secrets::existing(&setup.state)?.unwrap_or_else(Secrets::placeholders);
     let plan = setup.plan(&survey.platform, &survey.found, &secrets)?;
