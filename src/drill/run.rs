@@ -2,6 +2,7 @@
 //! healthy again, and says what was measured.
 
 mod amiss;
+mod lost;
 mod mend;
 mod moved;
 mod until;
@@ -321,17 +322,7 @@ impl Drill<'_> {
         let names = |nodes: Vec<At>| nodes.into_iter().map(|at| self.name(at)).collect::<Vec<_>>();
         let pauses = ledger.pauses(zero, end);
         let lost = ledger.lost(&disk);
-        let mut losses: Vec<String> = lost
-            .iter()
-            .map(|loss| {
-                let (first, last, node) = (loss.first, loss.last, self.name(loss.node));
-                let (from, to) = (loss.from - zero, loss.to - zero);
-                format!("lost: {first} to {last} of {node}, acknowledged {from:.1} s to {to:.1} s after the harm")
-            })
-            .collect();
-        if !losses.is_empty() {
-            losses.push(format!("on disk: {}", ledger.told(&disk, |at| self.name(at))));
-        }
+        let losses = self.losses(part, &ledger, &disk, zero);
         let outcome = Outcome {
             part,
             verdict: super::Verdict::Passed,

@@ -85,7 +85,12 @@ fn a_write_that_was_acknowledged_and_is_gone_ends_the_drill() {
     assert!(failure.what.contains("lost"), "{failure}");
     assert_eq!(kept.outcomes.len(), 1, "nothing more is harmed");
     assert_eq!(kept.outcomes[0].lost, 2);
-    assert!(matches!(&kept.outcomes[0].verdict, Verdict::Failed(why) if why[0].contains("2 writes")));
+    let Verdict::Failed(why) = &kept.outcomes[0].verdict else { panic!("{:?}", kept.outcomes[0]) };
+    assert!(why[0].contains("2 writes") && why[1].starts_with("lost: 7 to 8 of node"), "{why:?}");
+    assert!(why[2].starts_with("on disk: 0 to 0 of node"), "{why:?}");
+    let file = why[3].split(" are kept in ").nth(1).expect("a file");
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.starts_with("== node1 $ cat ") && text.contains("== node2 $ dmesg\n"), "{text}");
 }
 
 #[test]
