@@ -12,6 +12,8 @@ CARGO ?= cargo
 QEMU ?=
 # More options of hapair rehearse: make rehearse ARGS="--keep"
 ARGS ?=
+# Steps that install packages. What is done to apt-get and dpkg in mid-work is seen only where they are not there from the start.
+INSTALLING = drbd-module,o2cb,messaging,stonith
 
 .PHONY: rehearse rehearse-xen matrix matrix-xen figures guards test check docs deny
 
@@ -34,6 +36,8 @@ matrix: figures
 	$(CARGO) test --test wizard -- --ignored --nocapture two_machines
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm kill-actions
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm power
+	$(CARGO) run --quiet -- rehearse --engine uml --harm kill-actions --harm-in $(INSTALLING)
+	$(CARGO) run --quiet -- rehearse --engine uml --harm power --harm-in $(INSTALLING)
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --swap-bmcs
 	for method in agent levels sbd; do \
 		$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --answers tests/answers/good/$$method.yaml || exit 1; done
