@@ -11,6 +11,10 @@ pub fn unfinished(lines: &[Line]) -> Option<&Event> {
         match &line.event {
             // What an earlier run left open was looked at again by this one.
             Event::RunStarted { .. } | Event::RunDone { .. } | Event::DrillDone { .. } => open.clear(),
+            // Whatever of it had no result is so by now.
+            Event::StepDone { step: done, .. } => {
+                open.retain(|event| !matches!(event, Event::ActionStarting { step, .. } if step == done));
+            }
             Event::ActionStarting { .. } => open.push(&line.event),
             Event::ActionDone { step: done, action: id, node: on, .. } => open.retain(|event| {
                 !matches!(event, Event::ActionStarting { step, action, node, .. } if (step, action, node) == (done, id, on))
@@ -79,6 +83,9 @@ mod tests {
         let mut events = vec![action("node1", false), action("node2", false), action("node2", true)];
         let open = lines(&events);
         assert!(matches!(unfinished(&open), Some(Event::ActionStarting { node: Some(node), .. }) if node == "node1"));
+        let mut so = events.clone();
+        so.push(Event::StepDone { step: "xen-boot".to_owned(), changed: false, seconds: 0.0 });
+        assert_eq!(unfinished(&lines(&so)), None, "a later run found that it is so");
         events.push(action("node1", true));
         assert_eq!(unfinished(&lines(&events)), None);
     }

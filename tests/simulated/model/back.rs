@@ -36,12 +36,12 @@ pub fn nothing(world: &World, at: At, words: &[&str]) -> Option<bool> {
         script if script.contains("! grep -qF \" $1 $2 \" /proc/mounts") => !machine.mounted,
         script if script.contains("cs:Unconfigured") => !machine.up,
         script if script.contains("cib.xml ]") && script.len() < 60 => world.cib.is_empty(),
-        script if script.contains("$1/authorized_keys") && script.starts_with("[ -z") => {
+        script if script.contains("$1/authorized_keys") && script.starts_with("[ -n") => {
             args[1].is_empty() || !machine.text("/root/.ssh/authorized_keys").contains(args[1])
         }
-        script if script.contains("ssh-keygen -F \"$name\" -f \"$file\")") => {
+        script if script.contains("[ \"$(lines \"$file\")\" = \"$was\" ]") => {
             let text = machine.text("/root/.ssh/known_hosts");
-            !args[1..].iter().any(|name| text.contains(name))
+            !args[2..].iter().any(|name| text.contains(name))
         }
         script if script.contains("live=$(cibadmin -Q -o configuration 2>/dev/null)") => {
             !world.running(at) || !args[1..].chunks(2).any(|object| cluster::has(world, object[1]))
@@ -95,8 +95,8 @@ pub fn apply(world: &mut World, at: At, words: &[&str]) -> Option<Output> {
             }
             world.cib.clear();
         }
-        script if script.contains("grep -vF -e \"$2\"") => without(machine, "/root/.ssh/authorized_keys", &args[1..]),
-        script if script.contains("ssh-keygen -q -R") => without(machine, "/root/.ssh/known_hosts", &args[1..]),
+        script if script.contains("grep -vF -e \"$2\"") => without(machine, "/root/.ssh/authorized_keys", &args[1..2]),
+        script if script.contains("ssh-keygen -q -R") => without(machine, "/root/.ssh/known_hosts", &args[2..]),
         script if script.starts_with("# Takes objects out of the CIB") => {
             if !world.running(at) {
                 return Some(fails(102, "not connected"));
