@@ -4,6 +4,7 @@
 # make matrix        the installer killed in every action, and the power of each machine cut in every step (hours)
 # make matrix-xen    the power of each QEMU machine cut in the steps that need Xen (hours emulated)
 # make figures       what needs no machine: damaged journals, generated answers, silent links, canary secrets, kills (minutes)
+# make drill         the drill, all eleven parts, on two throw-away machines; its page is drill.html (an hour and a half)
 # make guards        what a device may hold x destructive actions x consent, on real devices in one machine: the table
 # make deny          licences and bans of the dependencies
 
@@ -15,7 +16,7 @@ ARGS ?=
 # Steps that install packages. What is done to apt-get and dpkg in mid-work is seen only where they are not there from the start.
 INSTALLING = drbd-module,o2cb,messaging,stonith
 
-.PHONY: rehearse rehearse-xen matrix matrix-xen figures guards test check docs deny
+.PHONY: rehearse rehearse-xen matrix matrix-xen figures guards drill test check docs deny
 
 rehearse:
 	tests/tools rehearse
@@ -45,6 +46,10 @@ matrix: figures
 matrix-xen:
 	QEMU="$(QEMU)" tests/tools rehearse-xen
 	$(CARGO) run --quiet -- rehearse --engine qemu --harm power --harm-in xen-boot,vms $(if $(QEMU),--qemu $(QEMU))
+
+drill:
+	tests/tools rehearse
+	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --drill --drill-report drill.html
 
 guards:
 	tests/tools test
