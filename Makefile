@@ -60,7 +60,7 @@ guards:
 test: check
 	tests/tools test
 	$(CARGO) test --quiet --test rehearsal --no-run
-	@(sleep 5; exec nice -n 10 $(CARGO) test --tests --no-fail-fast -- --skip two_fresh_machines_become_a_pair) >target/tests.log 2>&1 & \
+	@(sleep 5; exec chrt --idle 0 $(CARGO) test --tests --no-fail-fast -- --skip two_fresh_machines_become_a_pair) >target/tests.log 2>&1 & \
 	others=$$!; \
 	$(CARGO) test --test rehearsal; rehearsal=$$?; \
 	wait $$others; others=$$?; cat target/tests.log; exit $$((rehearsal | others))
