@@ -384,6 +384,12 @@ impl FencingMethod {
         matches!(self, FencingMethod::Sbd { .. })
     }
 
+    /// Whether `node` can fence with a device that runs on the nodes `running`: with its own, and with SBD with that of either node,
+    /// since each writes to the shared disk itself (sbd(8)).
+    pub fn usable(&self, running: &[String], node: &str) -> bool {
+        running.iter().any(|at| at == node || self.uses_sbd())
+    }
+
     /// Whether it is the tutorial's `external/ssh`; never in levels.
     pub fn uses_ssh(&self) -> bool {
         matches!(self, FencingMethod::Ssh)

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use hapair::action::Act as _;
 use hapair::action::file::{change_whole, write_whole};
+use hapair::action::filesystem::Filesystem;
 use hapair::action::ssh_trust::SshTrust;
 use hapair::node::{At, Cmd, Lost, Pair, Transport};
 use hapair::record::{self, Claim, Install};
@@ -245,6 +246,22 @@ fn a_dead_lock_is_taken_over_by_one() {
         });
         assert_eq!(won, 1);
     }
+}
+
+/// A power cut between the erasure of what a DRBD device held and `mkfs.ocfs2` must not use the consent up.
+#[test]
+fn an_erasure_under_the_file_system_leaves_its_consent() {
+    let node = Node::new();
+    fs::create_dir_all(node.record("")).unwrap();
+    fs::write(node.record("erased-r0-1.txt"), "consent=A1\n").unwrap();
+    fs::write(node.record("erased-r0-filesystem-1.txt"), "consent=B2\n").unwrap();
+    let filesystem: Filesystem = serde_yaml::from_str(
+        "{nodes: [node1, node2], device: /dev/no-drbd0, backing: [/dev/no-a, /dev/no-b], label: l, cluster: c, stack: o2cb, slots: '2', resource: r0}",
+    )
+    .unwrap();
+    let said = String::from_utf8(node.run(&filesystem.reads(At::First)[1]).stdout).unwrap();
+    assert!(said.contains("used=A1\n") && !said.contains("B2"), "{said}");
+    assert_eq!(said.matches("erased=").count(), 2, "{said}");
 }
 
 /// What `undo` takes out of root's own files is what hapair put in.

@@ -64,7 +64,7 @@ if [ "$2" = systemd ]; then
 	mkdir -p /etc/modules-load.d || exit 1
 	file=/etc/modules-load.d/$1.conf
 	# For undo: what stood there before hapair came is not hapair's to take away.
-	[ -e "$file" ] || { umask 077; mkdir -p /var/lib/hapair/absent && : >"/var/lib/hapair/absent/$3"; umask 022; } || exit 1
+	[ -e "$file" ] || (umask 077; mkdir -p /var/lib/hapair/absent && : >"/var/lib/hapair/absent/$3") || exit 1
 	printf '%s\n' "$1" >"$file.hapair-new" || exit 1
 else
 	file=/etc/modules

@@ -240,13 +240,15 @@ file=$1/authorized_keys
 cp -p "$file" "$file.hapair-new"
 grep -vF -e "$2" "$file" >"$file.hapair-new" || [ "$?" = 1 ]
 sync "$file.hapair-new"
-mv -f -T "$file.hapair-new" "$file""#;
+mv -f -T "$file.hapair-new" "$file"
+# What stands there now is what an install after this one finds.
+rm -f "/var/lib/hapair/backup/$3" "/var/lib/hapair/absent/$3" "/var/lib/hapair/written/$3""#;
         const NO_KEY: &str = r#"[ -n "$2" ] && grep -qF -e "$2" "$1/authorized_keys" 2>/dev/null || exit 0
 kept=/var/lib/hapair
 [ ! -e "$kept/absent/$3" ] || exit 1
 [ -e "$kept/backup/$3" ] || exit 0
 grep -v '^[[:space:]]*#' "$kept/backup/$3" | grep -qF -e "$2""#;
-        const LINES: &str = r#"file=$1/known_hosts before=/var/lib/hapair/backup/$2 absent=/var/lib/hapair/absent/$2
+        const LINES: &str = r#"file=$1/known_hosts before=/var/lib/hapair/backup/$2 absent=/var/lib/hapair/absent/$2 written=/var/lib/hapair/written/$2
 shift 2
 # $1 file; the lines for all names.
 lines() {
@@ -257,7 +259,9 @@ names=$*
         const HOSTS: &str = r#"for name; do
     ssh-keygen -q -R "$name" -f "$file" >/dev/null || exit 1
 done
-[ ! -s "$before" ] || lines "$before" >>"$file""#;
+[ ! -s "$before" ] || lines "$before" >>"$file" || exit 1
+sync "$file"
+rm -f "$before" "$absent" "$written""#;
         const NO_HOSTS: &str = r#"[ -e "$before" ] || [ -e "$absent" ] || exit 0
 [ -s "$file" ] || exit 0
 was=

@@ -56,14 +56,10 @@ impl Means {
     #[must_use]
     pub fn of(answers: &Answers, standing: &Standing, rehearsal: bool) -> Self {
         let method = &answers.fencing.method;
-        let devices: Vec<&str> =
-            standing.fencing.devices.iter().flat_map(|device| device.nodes.iter().map(String::as_str)).collect();
+        let served = |node: &str| standing.fencing.devices.iter().any(|device| method.usable(&device.nodes, node));
         let fencing = if standing.fencing.enabled != Some(true) {
             Err("fencing is off".to_owned())
-        } else if method.uses_sbd() && !devices.is_empty() {
-            // One device for both nodes: wherever it runs, each can write to the shared disk (sbd(8)).
-            Ok(())
-        } else if let Some(node) = answers.nodes.iter().find(|node| !devices.contains(&node.name.as_str())) {
+        } else if let Some(node) = answers.nodes.iter().find(|node| !served(&node.name)) {
             Err(format!("no fencing device runs on {}", node.name))
         } else if method.uses_ssh() && !rehearsal {
             Err("fencing is by SSH, which can't switch off a node that is dead".to_owned())
@@ -274,6 +270,14 @@ mod tests {
         assert_eq!(Part::BothLinks.refused(&ssh).as_deref(), Some("over the links"));
         let agent = Means { bmcs: Vec::new(), ..means() };
         assert!(Part::FencingDead.refused(&agent).is_some_and(|why| why.contains("BMCs")));
+    }
+
+    #[test]
+    fn one_device_of_sbd_serves_both_nodes_and_one_of_a_bmc_does_not() {
+        let sbd = FencingMethod::Sbd { devices: vec!["/dev/sdz".to_owned()], watchdog: "/dev/watchdog".to_owned() };
+        let running = ["node1".to_owned()];
+        assert!(sbd.usable(&running, "node1") && sbd.usable(&running, "node2") && !sbd.usable(&[], "node1"));
+        assert!(ipmi("192.0.2.1").usable(&running, "node1") && !ipmi("192.0.2.1").usable(&running, "node2"));
     }
 
     fn ipmi(first: &str) -> FencingMethod {

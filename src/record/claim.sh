@@ -4,7 +4,8 @@ kept=/var/lib/hapair
 umask 077
 mkdir -p $kept || exit 1
 # One such script at a time: between a look and what follows from it nobody else comes.
-exec 9>$kept/lock.guard && flock -w 20 9 || exit 1
+exec 9>$kept/lock.guard || exit 1
+flock -w 20 9 || { echo "another run has been looking at $kept/lock for 20 s" >&2; exit 1; }
 read -r boot </proc/sys/kernel/random/boot_id
 read -r uptime _ </proc/uptime
 uptime=${uptime%.*}

@@ -61,10 +61,7 @@ fn obstacles(
     }
     if !view.fencing_enabled {
         found.push(format!("fencing is off: nobody makes sure that {gone} is really dead"));
-    } else if !view.fencing_devices().any(|device| {
-        // SBD has one device for both nodes: wherever it runs, each can write to the shared disk (sbd(8)).
-        device.nodes.contains(left) || (answers.fencing.method.uses_sbd() && !device.nodes.is_empty())
-    }) {
+    } else if !view.fencing_devices().any(|device| answers.fencing.method.usable(&device.nodes, left)) {
         found.push(format!(
             "no fencing device runs on {left}: nothing is taken over before a person confirms that {gone} is off"
         ));
