@@ -8,6 +8,7 @@ use hapair::cancel::Cancel;
 use hapair::cli::{Cli, Command};
 use hapair::command::ask::{self, Then};
 use hapair::command::{self, install, say, typed};
+use hapair::drill::hand::Nobody;
 use hapair::event::Failure;
 use hapair::exit::WrongUsage;
 use hapair::report::Format;
@@ -128,7 +129,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Drill { answers, only, format, report, confirm } => {
             let cancel = Cancel::listen()?;
             let setup = Setup::load(&answers.answers, places, Secrets::Resolve)?;
-            let meanwhile = std::cell::RefCell::new(|| Ok(()));
+            let hand = std::cell::RefCell::new(Nobody);
             let options = command::drill::Options {
                 only: &only,
                 report,
@@ -137,7 +138,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
                 cancel: &cancel,
                 resume: typed(),
                 ground: None,
-                meanwhile: &meanwhile,
+                hand: &hand,
             };
             command::drill::run(&setup, &options)
         }

@@ -12,6 +12,7 @@ use super::status::Drift;
 use crate::answers::{Layout, Reach};
 use crate::cancel::Cancel;
 use crate::command::consent;
+use crate::drill::hand::Hand;
 use crate::drill::order::Ground;
 use crate::drill::page::{self, Head};
 use crate::drill::part::{Means, asked};
@@ -46,8 +47,8 @@ pub struct Options<'a> {
     pub resume: String,
     /// What the machines are, if they are not the user's own.
     pub ground: Option<String>,
-    /// Done again and again while something is waited for.
-    pub meanwhile: &'a RefCell<dyn FnMut() -> Result<()> + 'a>,
+    /// Who is at the machines themselves.
+    pub hand: &'a RefCell<dyn Hand + 'a>,
 }
 
 /// Runs it; gives the exit code: 0 when every part that was asked for has passed.
@@ -110,7 +111,7 @@ pub fn on(setup: &Setup, pair: &Pair, journal: Journal, options: &Options<'_>) -
         cancel: options.cancel,
         watch: &watch,
         emit: &emit,
-        meanwhile: options.meanwhile,
+        hand: options.hand,
     };
     let ended = claim.during(options.cancel, || {
         claim.take()?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::guest;
+use super::hand::Plug;
 use super::part::Part;
 use crate::answers::{Answers, HypervisorKind};
 use crate::node::{At, Cmd};
@@ -88,6 +89,8 @@ pub enum Until {
 pub struct Stage {
     /// What is done, in order.
     pub orders: Vec<Order>,
+    /// What a hand at the machines pulls in their stead, in order; nothing where only commands can do it.
+    pub plugs: &'static [Plug],
     /// What is waited for.
     pub until: Until,
 }
@@ -112,7 +115,8 @@ impl Ground<'_> {
     #[must_use]
     pub fn stages(&self, part: Part, bmcs: &[String]) -> Vec<Stage> {
         let at = self.serving;
-        let stage = |orders: Vec<Order>, until| Stage { orders, until };
+        let pulled = |orders: Vec<Order>, plugs, until| Stage { orders, plugs, until };
+        let stage = |orders, until| pulled(orders, &[], until);
         let answered = Until::Answered { least: 45, most: 480 };
         match part {
             Part::Migrate => {
@@ -141,7 +145,7 @@ impl Ground<'_> {
                 let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
                 vec![stage(vec![Self::cut(at, &self.first(at, &ports))], answered)]
             }
-            Part::BothLinks => vec![stage(vec![Self::cut(at, &self.all(at))], answered)],
+            Part::BothLinks => vec![pulled(vec![Self::cut(at, &self.all(at))], &[Plug::Links], answered)],
             Part::FencingDead => {
                 let bmcs = |at: At, links: Vec<(String, String)>| {
                     let cuts = bmcs.iter().map(|bmc| (bmc.clone(), "all".to_owned()));
@@ -149,7 +153,7 @@ impl Ground<'_> {
                 };
                 // What fences first, on both; the links last, when every name has been found.
                 let orders = vec![bmcs(at.peer(), Vec::new()), bmcs(at, self.all(at))];
-                vec![stage(orders, Until::Watched(HELPLESS))]
+                vec![pulled(orders, &[Plug::Bmcs, Plug::Links], Until::Watched(HELPLESS))]
             }
             Part::Kill => vec![
                 stage(self.each(|id, at| self.kill(at, id)), Until::Restarted { least: 15, most: 900 }),

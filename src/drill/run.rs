@@ -5,12 +5,14 @@ mod amiss;
 mod lost;
 mod mend;
 mod moved;
+mod pulled;
 mod until;
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use super::guest;
+use super::hand::Hand;
 use super::ledger::OnDisk;
 use super::order::{Ground, Order, Until};
 use super::outcome::{Done, Outcome};
@@ -77,8 +79,8 @@ pub struct Drill<'a> {
     pub watch: &'a Watch<'a>,
     /// Who is told.
     pub emit: &'a dyn Fn(&Event) -> anyhow::Result<()>,
-    /// Done again and again while something is waited for: a rehearsal's hand at the power switch.
-    pub meanwhile: &'a RefCell<dyn FnMut() -> anyhow::Result<()> + 'a>,
+    /// Who is at the machines themselves.
+    pub hand: &'a RefCell<dyn Hand + 'a>,
 }
 
 impl Drill<'_> {
@@ -223,7 +225,7 @@ impl Drill<'_> {
             if began.elapsed().as_secs_f64() > limit {
                 return Ok(None);
             }
-            (self.meanwhile.borrow_mut())()?;
+            self.hand.borrow_mut().meanwhile()?;
             if spoken.elapsed() >= SPEAK {
                 spoken = Instant::now();
                 let missing = now.troubles();
@@ -272,18 +274,29 @@ impl Drill<'_> {
             };
             let stage = self.stages(part, &now)?.swap_remove(index);
             let serving = serving(&now)?;
+            let by_hand = self.by_hand(stage.plugs);
+            let harms: Vec<String> = if by_hand {
+                stage.plugs.iter().map(|plug| pulled::pulled(*plug)).collect()
+            } else {
+                stage.orders.iter().map(|order| order.typed.clone()).collect()
+            };
             (self.emit)(&Event::ActionStarting {
                 step: part.id().to_owned(),
                 action: format!("{}-harm", index + 1),
                 node: Some(self.name(serving)),
                 title: part.title().to_owned(),
-                change: Change::new(
-                    stage.orders.iter().map(|order| order.typed.clone()).collect::<Vec<_>>().join("; "),
-                )
-                .risk(if matches!(stage.until, Until::Booted(_)) { Risk::Reboots } else { Risk::None }),
+                change: Change::new(harms.join("; ")).risk(if matches!(stage.until, Until::Booted(_)) {
+                    Risk::Reboots
+                } else {
+                    Risk::None
+                }),
             })?;
+            if by_hand {
+                harm.get_or_insert(self.watch.time());
+                self.pull(stage.plugs, &mut commands)?;
+            }
             let mut undone = false;
-            for order in &stage.orders {
+            for order in stage.orders.iter().filter(|_| !by_hand) {
                 commands.push(Done { node: self.name(order.at), command: order.typed.clone() });
                 harm.get_or_insert(self.watch.time());
                 match self.run(order) {

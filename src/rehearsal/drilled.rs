@@ -1,32 +1,58 @@
 //! `hapair drill` on the throw-away machines.
 
+use std::cell::RefCell;
+
 use anyhow::Result;
 
-use super::lab::{Lab, Machine};
+use super::lab::{Lab, Link, Machine};
 use crate::cancel::Cancel;
 use crate::cli::RehearseArgs;
 use crate::command::{drill, say};
 use crate::drill::Part;
+use crate::drill::hand::{Hand, Plug};
 use crate::setup::Setup;
 
-/// The drill, on the machines. Where there is fencing by SSH, one that has ended (a kernel of User-Mode Linux does when it panics) is
-/// switched on again.
+/// The rehearsal's hand: at the bridges, the BMCs and the power switches.
+struct AtTheMachines<'a> {
+    lab: &'a mut dyn Lab,
+    setup: &'a Setup,
+}
+
+impl Hand for AtTheMachines<'_> {
+    fn pulls(&self) -> bool {
+        true
+    }
+
+    fn set(&mut self, plug: Plug, up: bool) -> Result<()> {
+        match plug {
+            Plug::Links => [Link::Cluster, Link::Second].into_iter().try_for_each(|link| self.lab.set_link(link, up)),
+            Plug::Bmcs => Machine::BOTH.into_iter().try_for_each(|machine| self.lab.set_bmc(machine, up)),
+        }
+    }
+
+    /// Where there is fencing by SSH, a machine that has ended (a kernel of User-Mode Linux does when it panics) is switched
+    /// on again: only a BMC can switch on what has ended.
+    fn meanwhile(&mut self) -> Result<()> {
+        for machine in Machine::BOTH {
+            if self.setup.answers.fencing.method.uses_ssh() && !self.lab.is_on(machine) {
+                say(&format!("{} has ended: it is switched on", self.setup.answers.nodes[machine.index()].name));
+                self.lab.power_on(machine)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The drill, on the machines.
 ///
 /// # Errors
 /// As the drill's own.
 pub fn run(args: &RehearseArgs, only: &[Part], lab: &mut dyn Lab, setup: &Setup, cancel: &Cancel) -> Result<u8> {
-    let engine = lab.engine();
-    // Only a BMC can switch on what has ended.
-    let by_hand = setup.answers.fencing.method.uses_ssh();
-    let meanwhile = std::cell::RefCell::new(|| {
-        for machine in Machine::BOTH {
-            if by_hand && !lab.is_on(machine) {
-                say(&format!("{} has ended: it is switched on", setup.answers.nodes[machine.index()].name));
-                lab.power_on(machine)?;
-            }
-        }
-        Ok(())
-    });
+    let ground = format!(
+        "A rehearsal on two throw-away machines ({}): these times are no measure of a real pair.",
+        lab.engine()
+    );
+    let hand = RefCell::new(AtTheMachines { lab, setup });
     let options = drill::Options {
         only,
         report: args.drill_report.clone(),
@@ -34,10 +60,8 @@ pub fn run(args: &RehearseArgs, only: &[Part], lab: &mut dyn Lab, setup: &Setup,
         format: args.format,
         cancel,
         resume: "hapair rehearse --drill (a rehearsal always begins anew)".to_owned(),
-        ground: Some(format!(
-            "A rehearsal on two throw-away machines ({engine}): these times are no measure of a real pair."
-        )),
-        meanwhile: &meanwhile,
+        ground: Some(ground),
+        hand: &hand,
     };
     drill::run(setup, &options)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hapair::answers::FencingMethod;
 use hapair::command::drill::{Options, on};
+use hapair::drill::hand::Nobody;
 use hapair::drill::unfinished::Unfinished;
 use hapair::drill::{Outcome, Part};
 use hapair::event::Failure;
@@ -52,7 +53,7 @@ fn child_that_drills() {
         }
         _ => {}
     }
-    let meanwhile = RefCell::new(|| Ok(()));
+    let hand = RefCell::new(Nobody);
     let options = Options {
         only: if resumed { &[Part::Power] } else { &[Part::BothLinks, Part::Standby] },
         report: None,
@@ -61,7 +62,7 @@ fn child_that_drills() {
         cancel: &stage.cancel,
         resume: "hapair drill --answers pair.yaml".to_owned(),
         ground: None,
-        meanwhile: &meanwhile,
+        hand: &hand,
     };
     let (journal, _) = Journal::open(&setup.state, &setup.answers.cluster).unwrap();
     let code = on(setup, &stage.pair, journal, &options).unwrap_or_else(|error| {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hapair::drill::hand::Plug;
 use hapair::drill::run::Stop;
 use hapair::drill::unfinished::Unfinished;
 use hapair::drill::{Outcome, Part, Verdict};
@@ -26,16 +27,28 @@ fn a_power_cut_is_over_when_that_node_has_booted_anew() {
 
 #[test]
 fn a_cut_of_everything_ends_in_fencing_and_a_split_brain_is_never_passed_even_when_it_was_mended_by_then() {
-    let cut = |writes_apart: bool| {
+    let cut = |writes_apart: bool, by_hand: bool| {
         let mut stage = Stage::new();
         stage.means.fencing_apart = Ok(());
         stage.model.lock().unwrap().writes_apart = writes_apart;
-        done(&stage, Part::BothLinks)
+        stage.pulled = by_hand.then(Arc::default);
+        let outcome = done(&stage, Part::BothLinks);
+        (outcome, stage)
     };
-    // It takes a minute: both at once.
-    let [fenced, split] = std::thread::scope(|scope| {
-        [false, true].map(|apart| scope.spawn(move || cut(apart))).map(|thread| thread.join().unwrap())
+    // It takes a minute: all at once.
+    let [(fenced, _), (split, _), (pulled, stage)] = std::thread::scope(|scope| {
+        [(false, false), (true, false), (false, true)]
+            .map(|(apart, by_hand)| scope.spawn(move || cut(apart, by_hand)))
+            .map(|thread| thread.join().unwrap())
     });
+    // A hand at the machines takes the place of the command, and puts in again what it pulled.
+    assert_eq!(pulled.verdict, Verdict::Passed, "{pulled:?}");
+    assert_eq!(pulled.booted, ["node1"]);
+    let typed: Vec<&str> = pulled.commands.iter().map(|done| done.command.as_str()).collect();
+    assert_eq!(typed, ["the cables of both links are pulled by hand"]);
+    assert!(stage.written().iter().all(|line| !line.ends_with(": cut")), "{:?}", stage.written());
+    let hand = [(Plug::Links, false), (Plug::Links, true), (Plug::Bmcs, true)];
+    assert_eq!(*stage.pulled.unwrap().lock().unwrap(), hand);
     assert_eq!(fenced.verdict, Verdict::Passed, "{fenced:?}");
     assert_eq!(fenced.booted, ["node1"]);
     let Verdict::Failed(why) = &split.verdict else { panic!("{split:?}") };

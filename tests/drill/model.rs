@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use hapair::answers::Answers;
 use hapair::answers::load::{Secrets, text};
 use hapair::cancel::Cancel;
+use hapair::drill::hand::{Hand, Nobody, Plug};
 use hapair::drill::part::Means;
 use hapair::drill::run::Drill;
 use hapair::drill::watch::Watch;
@@ -102,6 +103,18 @@ impl Model {
                 self.acks.push((number, self.host, tick / 10.0));
                 tick += 1.0;
             }
+        }
+    }
+
+    /// Nothing goes between the nodes any more, and the other one is the faster.
+    fn cut(&mut self, slower: usize) {
+        self.cut = true;
+        self.end(slower);
+    }
+
+    fn whole(&mut self) {
+        if std::mem::take(&mut self.cut) && self.writes_apart {
+            self.apart = self.time() + 5.0;
         }
     }
 
@@ -243,15 +256,11 @@ impl Model {
                 says("")
             }
             ["sh", ..] if script.contains("# link.sh") => {
-                self.cut = true;
-                // The other one is the faster.
-                self.end(node);
+                self.cut(node);
                 says("")
             }
             ["sh", ..] if script.contains("unlink.sh") => {
-                if std::mem::take(&mut self.cut) && self.writes_apart {
-                    self.apart = self.time() + 5.0;
-                }
+                self.whole();
                 says("")
             }
             ["sh", ..] if script.contains("xl destroy") => {
@@ -324,7 +333,32 @@ pub struct Stage {
     pub events: Mutex<Vec<Event>>,
     pub cancel: Cancel,
     pub means: Means,
+    /// What a hand at the machines did; `None`: there is none.
+    pub pulled: Option<Arc<Mutex<Vec<(Plug, bool)>>>>,
     _folder: tempfile::TempDir,
+}
+
+/// A hand at the played machines: pulls the cables of the first one.
+struct Mine {
+    pulled: Arc<Mutex<Vec<(Plug, bool)>>>,
+    model: Arc<Mutex<Model>>,
+}
+
+impl Hand for Mine {
+    fn pulls(&self) -> bool {
+        true
+    }
+
+    fn set(&mut self, plug: Plug, up: bool) -> anyhow::Result<()> {
+        self.pulled.lock().unwrap().push((plug, up));
+        let mut model = self.model.lock().unwrap();
+        match (plug, up) {
+            (Plug::Links, false) => model.cut(0),
+            (Plug::Links, true) => model.whole(),
+            (Plug::Bmcs, _) => {}
+        }
+        Ok(())
+    }
 }
 
 impl Stage {
@@ -368,7 +402,16 @@ impl Stage {
             live: false,
             shared_mount: true,
         };
-        Self { model, setup, pair, events: Mutex::default(), cancel: Cancel::default(), means, _folder: folder }
+        Self {
+            model,
+            setup,
+            pair,
+            events: Mutex::default(),
+            cancel: Cancel::default(),
+            means,
+            pulled: None,
+            _folder: folder,
+        }
     }
 
     pub fn drill<T>(&self, work: impl FnOnce(&mut Drill<'_>) -> T) -> T {
@@ -378,7 +421,12 @@ impl Stage {
             self.events.lock().unwrap().push(event.clone());
             Ok(())
         };
-        let meanwhile = RefCell::new(|| Ok(()));
+        let nobody = RefCell::new(Nobody);
+        let mine = self.pulled.clone().map(|pulled| RefCell::new(Mine { pulled, model: Arc::clone(&self.model) }));
+        let hand: &RefCell<dyn Hand> = match &mine {
+            Some(mine) => mine,
+            None => &nobody,
+        };
         let mut drill = Drill {
             setup: &self.setup,
             platform: &platform,
@@ -387,7 +435,7 @@ impl Stage {
             cancel: &self.cancel,
             watch: &watch,
             emit: &emit,
-            meanwhile: &meanwhile,
+            hand,
         };
         watch.during(|| work(&mut drill))
     }

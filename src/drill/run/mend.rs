@@ -105,7 +105,7 @@ impl Drill<'_> {
     /// The commands that take back what a part may have left, on the nodes that answer; gives what could not be.
     fn take_back(&self) -> Result<(), Stop> {
         let ground = Ground { answers: &self.setup.answers, serving: At::First, vms: &[] };
-        let mut first = Ok(());
+        let mut first = self.plug_in();
         for order in ground.mend() {
             // One that fails is no reason to leave the others.
             let done = self.run(&order);
