@@ -1,7 +1,7 @@
 # make rehearse      the main job, for real, on two throw-away machines (minutes)
 # make rehearse-xen  the same under real Xen in QEMU (minutes with KVM, about an hour emulated)
 # make test          all tests, the uml rehearsal included (under 30 minutes from a cold clone)
-# make matrix        the installer killed in every action, and the power of each machine cut in every step (hours)
+# make matrix        the installer killed in every action, the power of each machine cut and its line silent in every step (hours)
 # make matrix-xen    the power of each QEMU machine cut in the steps that need Xen (hours emulated)
 # make figures       what needs no machine: damaged journals, generated answers, silent links, canary secrets, kills (minutes)
 # make drill         the drill, all eleven parts, on two throw-away machines; its page is drill.html (an hour and a half)
@@ -37,6 +37,8 @@ matrix: figures
 	$(CARGO) test --test wizard -- --ignored --nocapture two_machines
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm kill-actions
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm power
+	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm silence
+	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --harm long-silence --harm-in drbd-resource,messaging
 	$(CARGO) run --quiet -- rehearse --engine uml --harm kill-actions --harm-in $(INSTALLING)
 	$(CARGO) run --quiet -- rehearse --engine uml --harm power --harm-in $(INSTALLING)
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --swap-bmcs

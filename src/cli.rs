@@ -246,6 +246,10 @@ pub enum Harm {
     KillActions,
     /// Cut the power of each machine in each step
     Power,
+    /// Cut the way from the installer to a machine in each step, for five seconds
+    Silence,
+    /// The same for five minutes
+    LongSilence,
 }
 
 /// Arguments of `rehearse`.

@@ -123,6 +123,14 @@ pub trait Lab: Send {
     /// When the network can't be changed.
     fn set_link(&mut self, link: Link, up: bool) -> Result<()>;
 
+    /// Cuts the way by which hapair logs in to a machine, without a word to either end, or mends it. The pair's links stay.
+    ///
+    /// # Errors
+    /// When the network can't be changed, or this engine has no such way of its own.
+    fn set_login(&mut self, _machine: Machine, _up: bool) -> Result<()> {
+        anyhow::bail!("{} has no way to cut the logins alone: use --engine uml", self.engine())
+    }
+
     /// Where the machines' BMCs answer the machines, and to whom.
     fn bmcs(&self) -> [Bmc; 2];
 

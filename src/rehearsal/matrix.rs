@@ -1,5 +1,5 @@
 //! What goes wrong on purpose in a rehearsal: the installer killed in every step or action, each machine's power cut in
-//! every step; the same command is run again until the pair is whole. For `make matrix`; see CONTRIBUTING.md.
+//! every step, a machine not heard for a while; the same command is run again until the pair is whole. For `make matrix`; see CONTRIBUTING.md.
 //!
 //! The installer is a process of its own here: only a real SIGKILL leaves nothing behind but the state folder and the nodes.
 //! A place counts as hit when, at the moment of the harm, an action there was announced and had no result yet.
@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod ground;
+mod silence;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -90,6 +91,10 @@ impl Tally<'_> {
                     machines.reverse();
                 }
                 machines.map(target).to_vec()
+            }
+            Harm::Silence | Harm::LongSilence => {
+                let second = announced.node.as_deref() == Some(self.names[1]);
+                vec![Target { key: place, machine: Some(if second { Machine::Second } else { Machine::First }) }]
             }
         }
     }
@@ -191,6 +196,19 @@ pub fn run(stage: &mut Stage<'_>, harm: Harm, steps: &[String], work: Work) -> R
                 table.push_str(&format!("  {line}, resumed\n"));
                 continue 'runs;
             };
+            if let Some(seconds) = silence::seconds(harm) {
+                stage.lab.set_login(machine, false)?;
+                tally.learn(&watch.look()?);
+                let hit = tally.done(&watch.open, Some(machine));
+                let (ended, what) = silence::keep(stage, &ground, &child, &mut watch, machine, seconds)?;
+                let line = format!("{at}  {} not heard for {seconds} s{}: {what}", names[machine.index()], late(hit));
+                say(&line);
+                table.push_str(&format!("  {line}\n"));
+                if ended {
+                    continue 'runs;
+                }
+                continue;
+            }
             stage.lab.power_off(machine)?;
             tally.learn(&watch.look()?);
             let hit = tally.done(&watch.open, Some(machine));
@@ -230,6 +248,8 @@ fn told(tally: &Tally<'_>, work: Work, count: usize, table: &str) -> Result<()> 
         (_, Harm::KillSteps) => "the installer killed in each step, between intent and result",
         (_, Harm::KillActions) => "the installer killed in each action, between intent and result",
         (_, Harm::Power) => "each machine's power cut in each step",
+        (_, Harm::Silence) => "a machine not heard for five seconds in each step",
+        (_, Harm::LongSilence) => "a machine not heard for five minutes in each step",
     };
     let missed: Vec<&str> = tally.places.difference(&tally.hit).map(String::as_str).collect();
     let of = tally.places.len();

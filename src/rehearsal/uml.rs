@@ -225,7 +225,11 @@ impl Lab for Uml {
     }
 
     fn set_link(&mut self, link: Link, up: bool) -> Result<()> {
-        network::set(link.into(), up)
+        network::set(link.into(), &Machine::BOTH, up)
+    }
+
+    fn set_login(&mut self, machine: Machine, up: bool) -> Result<()> {
+        network::set(Bridge::Management, &[machine], up)
     }
 
     fn login(&self, machine: Machine) -> Login {

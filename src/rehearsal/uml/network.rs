@@ -106,12 +106,12 @@ impl Network {
     }
 }
 
-/// Cuts a link or mends it. The machines keep their carrier, as when the switch between them fails.
-pub(super) fn set(bridge: Bridge, up: bool) -> Result<()> {
+/// Cuts machines off a bridge, or mends that. They keep their carrier, as when the switch between them fails.
+pub(super) fn set(bridge: Bridge, machines: &[Machine], up: bool) -> Result<()> {
     let mut batch = String::new();
-    for machine in Machine::BOTH {
+    for machine in machines {
         let master = if up { format!("master {}", bridge.name()) } else { "nomaster".to_owned() };
-        writeln!(batch, "link set {} {master}", bridge.port(machine))?;
+        writeln!(batch, "link set {} {master}", bridge.port(*machine))?;
     }
     ip(if up { "mend a link between the machines" } else { "cut a link between the machines" }, &batch)
 }
