@@ -379,6 +379,25 @@ impl FencingMethod {
         }
     }
 
+    /// The fence agent among these that gives its password to `ipmitool` as an argument, where every user of the node can read
+    /// it while it runs (fence_ipmilan of fence-agents, `create_command`; the others are names of the same program).
+    pub fn agent_that_shows_its_password(&self) -> Option<&str> {
+        const AGENTS: [&str; 7] = [
+            "fence_ipmilan",
+            "fence_ipmilanplus",
+            "fence_idrac",
+            "fence_ilo3",
+            "fence_ilo4",
+            "fence_ilo5",
+            "fence_imm",
+        ];
+        match self {
+            FencingMethod::Agent { name, .. } => AGENTS.contains(&name.as_str()).then_some(name),
+            FencingMethod::Levels { methods } => methods.iter().find_map(FencingMethod::agent_that_shows_its_password),
+            _ => None,
+        }
+    }
+
     /// Whether a watchdog and a shared disk take part; never in levels.
     pub fn uses_sbd(&self) -> bool {
         matches!(self, FencingMethod::Sbd { .. })

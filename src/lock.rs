@@ -3,9 +3,15 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, test_kill_process};
+
+/// How long the lock of a process that has ended may outlive it. What it was just starting has the lock for a moment too, from
+/// fork() to exec(): on a busy machine, or for a kill in that very moment, that is seen (flock(2)).
+const AFTERLIFE: Duration = Duration::from_secs(10);
 
 /// Held as long as it lives.
 #[derive(Debug)]
@@ -48,10 +54,14 @@ impl Lock {
                     state.display()
                 )
             })?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let began = Instant::now();
+        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut owner = String::new();
-            file.read_to_string(&mut owner).context("reading the lock")?;
-            return Err(Held { owner }.into());
+            file.rewind().and_then(|()| file.read_to_string(&mut owner)).context("reading the lock")?;
+            if !ended(&owner) || began.elapsed() > AFTERLIFE {
+                return Err(Held { owner }.into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
         let owner = who(command) + "\n";
         file.set_len(0)
@@ -60,6 +70,16 @@ impl Lock {
             .with_context(|| format!("writing the lock {}", path.display()))?;
         Ok(Self { _file: file })
     }
+}
+
+/// Whether the process that is named there runs no more. One of another machine can't be asked.
+fn ended(owner: &str) -> bool {
+    let here = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let named = owner.strip_prefix("process ").and_then(|rest| rest.split_once(" on "));
+    let Some((number, rest)) = named else { return false };
+    let pid = number.parse().ok().and_then(Pid::from_raw);
+    rest.starts_with(&format!("{here}, "))
+        && pid.is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
 /// This run: process, host, since when, which command.
@@ -93,5 +113,29 @@ mod tests {
         assert!(held.owner.contains(&format!("process {}", std::process::id())), "{}", held.owner);
         drop(first);
         Lock::take(state.path(), "install").expect("free again");
+    }
+
+    #[test]
+    fn what_a_dead_process_was_just_starting_is_waited_for() {
+        let state = tempfile::tempdir().expect("a folder");
+        let first = Lock::take(state.path(), "install").expect("free");
+        // As if a process that is no more had written it: its number is above all that there are (proc(5), pid_max).
+        let path = state.path().join("lock");
+        let mine = who("install");
+        let (_, rest) = mine.split_once(" on ").expect("its words");
+        let dead = format!("process 4194305 on {rest}");
+        std::fs::write(&path, &dead).expect("written");
+        let held = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            drop(first);
+        });
+        let began = Instant::now();
+        Lock::take(state.path(), "install").expect("free behind it");
+        assert!(began.elapsed() >= Duration::from_millis(200));
+        held.join().expect("ended");
+        // Another machine's process can't be asked for.
+        assert!(
+            ended(&dead) && !ended(&dead.replace(" on ", " on elsewhere-")) && !ended(&who("install")) && !ended("")
+        );
     }
 }

@@ -114,6 +114,14 @@ pub(super) fn fencing(e: &Evidence<'_>, found: &mut Vec<Finding>) {
     for why in e.answers.refusals(e.rehearsal) {
         found.push(Finding::error("fencing-unsafe", None, why, "change `fencing` in the answers file"));
     }
+    if let Some(agent) = e.answers.fencing.method.agent_that_shows_its_password() {
+        found.push(Finding::warning(
+            "fencing-shown",
+            None,
+            format!("{agent} gives the BMC's password to ipmitool as an argument: every user of a node can read it there meanwhile"),
+            "take `method: ipmi`, which hands it over out of sight; or let nobody but root log in to the nodes",
+        ));
+    }
     for at in At::BOTH {
         let silent = e.asked[at.index()].fencing.iter().any(|(_, answers)| !answers);
         for login in &e.asked[at.index()].logins {
@@ -210,6 +218,7 @@ fn holds(e: &Evidence<'_>, at: At, one: &str, backing: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::answers::FencingMethod;
     use crate::facts::presence::DrbdDisk;
     use crate::fencing::login::Login;
     use crate::preflight::samples::{self, Sample};
@@ -273,6 +282,21 @@ mod tests {
         sample.facts[1].disks[0].transport = "usb".to_owned();
         assert_eq!(sample.names(), ["device-size", "device-removable"]);
         assert!(sample.find()[0].what.ends_with("1 GiB are lost"), "{}", sample.find()[0].what);
+    }
+
+    #[test]
+    fn an_agent_that_shows_its_password_is_told_alone_or_as_a_level() {
+        let agent = |name: &str| FencingMethod::Agent { name: name.to_owned(), nodes: Box::default() };
+        let mut sample = Sample::default();
+        for (method, names) in [
+            (agent("fence_ilo4"), vec!["fencing-shown"]),
+            (FencingMethod::Levels { methods: vec![agent("fence_ipmilan")] }, vec!["fencing-shown"]),
+            (FencingMethod::Levels { methods: vec![agent("fence_apc_snmp"), FencingMethod::Manual] }, vec![]),
+        ] {
+            sample.answers.fencing.method = method;
+            assert_eq!(sample.names(), names);
+        }
+        assert!(!sample.find().iter().any(|finding| finding.error));
     }
 
     #[test]

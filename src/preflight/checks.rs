@@ -282,6 +282,12 @@ pub static CHECKS: &[Check] = &[
         "User and password of each BMC, tried by the node that would use them, where it has ipmitool already; else that they are not tried yet is a warning, and the step stonith tries them.",
         "With a wrong password nothing is switched off, and that shows only when it is needed.",
     ),
+    check(
+        "fencing-shown",
+        Warning,
+        "Whether the fence agent is one that shows its password (fence_ipmilan and its other names).",
+        "A list of processes is everybody's on a node.",
+    ),
     firm(
         "fencing-softdog",
         "What the watchdog of `method: sbd` says that it is, unless `accept_unsafe: softdog`.",

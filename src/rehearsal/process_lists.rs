@@ -26,6 +26,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// another way (drbdsetup(8), `--shared-secret`). For the module of DRBD 8.4 it starts itself anew as `drbdsetup-84`.
 const DRBDSETUP: [&str; 2] = ["drbdsetup", "drbdsetup-84"];
 
+/// What fence_ipmilan calls with the BMC's password among its arguments. It is not hapair's, nor is there another way with it:
+/// `hapair check` warns of it.
+const IPMITOOL: &str = "ipmitool";
+
 /// What a node has seen.
 #[derive(Debug, Default)]
 struct Seen {
@@ -52,6 +56,8 @@ impl Seen {
 /// Both nodes, looked at until this is ended.
 pub struct ProcessLists {
     names: [String; 2],
+    /// The fence agent that shows its password, if the answers have one.
+    agent: Option<String>,
     seen: [Arc<Mutex<Seen>>; 2],
     ended: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -89,7 +95,8 @@ impl ProcessLists {
             threads.push(thread.context("starting a thread")?);
         }
         let names = At::BOTH.map(|at| pair.at(at).name.clone());
-        Ok(Self { names, seen, ended, threads })
+        let agent = setup.answers.fencing.method.agent_that_shows_its_password().map(str::to_owned);
+        Ok(Self { names, agent, seen, ended, threads })
     }
 
     /// Ends the looks, and prints what was seen.
@@ -101,8 +108,13 @@ impl ProcessLists {
         let mut looks = Vec::new();
         for (name, seen) in self.names.iter().zip(&self.seen) {
             let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let programs: Vec<&str> =
-                seen.programs.iter().map(String::as_str).filter(|program| !DRBDSETUP.contains(program)).collect();
+            let agents_own = |program: &str| program == IPMITOOL && self.agent.is_some();
+            let programs: Vec<&str> = seen
+                .programs
+                .iter()
+                .map(String::as_str)
+                .filter(|program| !DRBDSETUP.contains(program) && !agents_own(program))
+                .collect();
             if !programs.is_empty() {
                 bail!("{name}: a secret was seen among the arguments of {}", programs.join(", "));
             }
@@ -114,7 +126,15 @@ impl ProcessLists {
             } else {
                 ""
             };
-            looks.push(format!("{} looks on {name}{own}", seen.looks));
+            let shown = match &self.agent {
+                Some(agent) if seen.programs.contains(IPMITOOL) => {
+                    format!(
+                        ", but for {IPMITOOL}, which gets the BMC's password from {agent} (`hapair check` warns of it)"
+                    )
+                }
+                _ => String::new(),
+            };
+            looks.push(format!("{} looks on {name}{own}{shown}", seen.looks));
         }
         print(&format!("proof: no secret was seen in a list of processes: {}\n", looks.join("; ")))
     }
