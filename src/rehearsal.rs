@@ -161,7 +161,7 @@ fn wish(args: &RehearseArgs, engine: Engine, answers: &Answers, places: &Places,
         hypervisor: LabHypervisor::default(),
         bmcs: mapping::placeholders(),
         // Of which names they are makes no difference to what is installed.
-        sbd: (sbd && engine == Engine::Uml).then(|| Sbd { disk: String::new(), watchdog: String::new() }),
+        sbd: sbd.then(|| Sbd { disk: String::new(), watchdog: String::new() }),
     };
     let (mapped, _) = mapping::onto(answers.clone(), &ground);
     let setup = Setup::of(mapped, places.clone())?;

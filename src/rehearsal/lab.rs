@@ -134,10 +134,8 @@ pub trait Lab: Send {
     /// Where the machines' BMCs answer the machines, and to whom.
     fn bmcs(&self) -> [Bmc; 2];
 
-    /// The shared disk and the watchdogs; none where they were not wished, or the engine has none.
-    fn sbd(&self) -> Option<Sbd> {
-        None
-    }
+    /// The shared disk and the watchdogs; none where they were not wished.
+    fn sbd(&self) -> Option<Sbd>;
 
     /// Pulls the plug of a machine's BMC, so that it answers nobody, or puts it in again. The machine itself goes on.
     ///

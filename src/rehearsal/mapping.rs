@@ -154,7 +154,8 @@ fn fencing(fencing: &mut Fencing, ground: &Ground, change: &mut dyn FnMut(String
         (method, _) => by_bmc(method, "fencing", &ground.bmcs, change),
     }
     fencing.accept_unsafe_ssh = fencing.method.uses_ssh();
-    fencing.accept_unsafe_softdog = fencing.method.uses_sbd();
+    // A QEMU machine has a watchdog of its own.
+    fencing.accept_unsafe_softdog = fencing.method.uses_sbd() && !ground.xen;
     change("fencing.method".to_owned(), from, fencing.method.name());
 }
 

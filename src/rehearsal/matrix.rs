@@ -167,7 +167,7 @@ pub fn run(stage: &mut Stage<'_>, harm: Harm, steps: &[String], work: Work) -> R
                     bail!("the installer ended {code} although no harm was done to this run: {why}\n{table}");
                 }
                 None if stage.cancel.requested() || began.elapsed() > LIMIT => {
-                    child.kill().context("ending the installer")?;
+                    end(&child)?;
                     bail!(Interrupted);
                 }
                 None => {}
@@ -188,7 +188,7 @@ pub fn run(stage: &mut Stage<'_>, harm: Harm, steps: &[String], work: Work) -> R
             let at = format!("{:14} {:22} {on:8} +{delay:3} ms", announced.step, announced.action);
             let late = |hit: bool| if hit { "" } else { " (behind its result)" };
             let Some(machine) = target.machine else {
-                child.kill().context("killing the installer")?;
+                end(&child)?;
                 tally.learn(&watch.look()?);
                 let hit = tally.done(&watch.open, None);
                 let line = format!("{at}  installer killed{}", late(hit));
@@ -285,10 +285,15 @@ fn wait(child: &duct::Handle, stage: &Stage<'_>, limit: Duration) -> Result<Opti
             return Ok(None);
         }
         if let Err(error) = wait.again("it still runs") {
-            child.kill().context("ending the installer")?;
+            end(child)?;
             return Err(error);
         }
     }
+}
+
+/// Kills the installer. It is gone behind this, and so are its locks: while it writes to a disk it may outlive the signal.
+fn end(child: &duct::Handle) -> Result<()> {
+    child.kill().and_then(|()| child.wait().map(drop)).context("killing the installer")
 }
 
 /// This very program, with the words it was started with, as the installer alone.

@@ -30,7 +30,7 @@ use self::management::FarEnd;
 use self::serve::Server;
 use super::bmc::{self, Bmc, Chassis as _};
 use super::cache;
-use super::lab::{Lab, Link, Login, Machine, Wish};
+use super::lab::{Lab, Link, Login, Machine, Sbd, Wish};
 use crate::{answers, random};
 
 /// What this engine can be told beyond the [`Wish`].
@@ -84,6 +84,7 @@ pub fn new(wish: &Wish, options: &Options, say: &dyn Fn(&str)) -> Result<Qemu> {
     let [ssh_first, ssh_second, bmc_first, bmc_second, cluster_first, cluster_second, second_first, second_second] =
         free_ports()?;
     let wires = [[cluster_first, cluster_second], [second_first, second_second]];
+    let shared = if wish.sbd { Some(disk::shared(&folder)?) } else { None };
     let mut make = |machine: Machine| -> Result<Hardware> {
         let index = machine.index();
         say(&format!("making {}'s disk", wish.names[index]));
@@ -95,7 +96,16 @@ pub fn new(wish: &Wish, options: &Options, say: &dyn Fn(&str)) -> Result<Qemu> {
         let key: Vec<&str> = public.split_whitespace().take(2).collect();
         let _ = writeln!(known_hosts, "[{}]:{port} {}", Ipv4Addr::LOCALHOST, key.join(" "));
         let console = folder.join(format!("console-{}.log", index + 1));
-        Ok(Hardware { machine, name: wish.names[index].clone(), disk, console, sockets: sockets.clone(), port, wires })
+        Ok(Hardware {
+            machine,
+            name: wish.names[index].clone(),
+            disk,
+            shared: shared.clone(),
+            console,
+            sockets: sockets.clone(),
+            port,
+            wires,
+        })
     };
     let hardware = [make(Machine::First)?, make(Machine::Second)?];
     fs::write(known_hosts_file(&folder), known_hosts).context("write the machines' host keys")?;
@@ -221,6 +231,12 @@ impl Lab for Qemu {
             address: management::bmc(machine).to_string(),
             ..self.bmcs[machine.index()].access().clone()
         })
+    }
+
+    fn sbd(&self) -> Option<Sbd> {
+        let [first, _] = &self.machines;
+        let own = || Sbd { disk: hardware::SHARED_DISK.to_owned(), watchdog: hardware::WATCHDOG.to_owned() };
+        first.hardware.shared.as_ref().map(|_| own())
     }
 
     fn set_bmc(&mut self, machine: Machine, up: bool) -> Result<()> {

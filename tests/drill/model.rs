@@ -334,13 +334,16 @@ pub struct Stage {
     pub cancel: Cancel,
     pub means: Means,
     /// What a hand at the machines did; `None`: there is none.
-    pub pulled: Option<Arc<Mutex<Vec<(Plug, bool)>>>>,
+    pub pulled: Option<Pulled>,
     _folder: tempfile::TempDir,
 }
 
+/// What was pulled (`false`) and put in again, in order.
+pub type Pulled = Arc<Mutex<Vec<(Plug, bool)>>>;
+
 /// A hand at the played machines: pulls the cables of the first one.
 struct Mine {
-    pulled: Arc<Mutex<Vec<(Plug, bool)>>>,
+    pulled: Pulled,
     model: Arc<Mutex<Model>>,
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::watch::Watch;
-use super::{again, child, wait};
+use super::{again, child, end, wait};
 use crate::cli::Harm;
 use crate::exit;
 use crate::rehearsal::lab::Machine;
@@ -71,7 +71,7 @@ fn in_it(
     match unreachable(wait(&second, stage, limit)?, watch)? {
         Some(_) => Ok((true, format!("exit {}: {first}; the same of a second run", exit::UNREACHABLE))),
         None => {
-            second.kill()?;
+            end(&second)?;
             bail!("a run that was begun while a machine was not heard did not end")
         }
     }

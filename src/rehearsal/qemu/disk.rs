@@ -30,6 +30,7 @@ const UNPACK: &str = include_str!("unpack.sh");
 const GAP_MIB: u64 = 1;
 const ROOT_MIB: u64 = 6144;
 const SWAP_MIB: u64 = 512;
+const SHARED_MIB: u64 = 8;
 /// As in `tree.sh`.
 const SWAP_UUID: &str = "22222222-2222-4222-8222-222222222222";
 /// Those of Debian 12, whatever the host's mke2fs takes by default: its GRUB has to read them.
@@ -49,6 +50,14 @@ pub(super) struct Base {
     disk: PathBuf,
     /// Folder with the packages that the machines may install.
     pub(super) packages: PathBuf,
+}
+
+/// Makes a small empty disk for both machines: SBD takes a sector of it per node and a header (sbd(8)).
+pub(super) fn shared(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("shared.raw");
+    let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    file.set_len(SHARED_MIB * MIB).with_context(|| format!("set the size of {}", path.display()))?;
+    Ok(path)
 }
 
 /// Finds the base in the cache or makes it; that needs the network.

@@ -13,6 +13,8 @@ pub(super) struct Hardware {
     pub(super) machine: Machine,
     pub(super) name: String,
     pub(super) disk: PathBuf,
+    /// A small disk that the other machine has too, for SBD.
+    pub(super) shared: Option<PathBuf>,
     /// File that gets all that the machine prints.
     pub(super) console: PathBuf,
     /// Folder for sockets; its path has to be short.
@@ -71,6 +73,11 @@ impl Hardware {
             "-device",
             format!("scsi-hd,drive=disk,bus=scsi.0,rotation_rate=1,bootindex=0,serial={}", serial(self.machine)),
         );
+        if let Some(shared) = &self.shared {
+            // What one has written the other reads: both go through the host's page cache. Either may open it (`share-rw`).
+            add("-drive", format!("file={},if=none,id=shared,format=raw,cache=writeback", path(shared)));
+            add("-device", format!("scsi-hd,drive=shared,bus=scsi.0,share-rw=on,serial={SHARED}"));
+        }
         add("-netdev", format!("user,id=management,ipv6=off,hostfwd=tcp:127.0.0.1:{}-:22", self.port));
         add("-device", format!("virtio-net-pci,romfile=,netdev=management,mac=52:54:00:77:00:{number:02x},addr=0x3"));
         let far_end = format!(
@@ -119,6 +126,13 @@ fn cable(link: Link) -> &'static str {
     }
 }
 
+/// Serial number of the shared disk, the same from both.
+const SHARED: &str = "S1";
+/// Its name, as udev makes it.
+pub(super) const SHARED_DISK: &str = "/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_S1";
+/// The machine's watchdog: it has no other.
+pub(super) const WATCHDOG: &str = "/dev/watchdog";
+
 /// Serial number of a machine's disk; udev makes it `/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_A1`.
 pub(super) fn serial(machine: Machine) -> &'static str {
     match machine {
@@ -153,6 +167,7 @@ mod tests {
             machine,
             name: "n".into(),
             disk: "/s/a,b".into(),
+            shared: (machine == Machine::First).then(|| "/s/d".into()),
             console: "/s/c".into(),
             sockets: "/s".into(),
             port: 20022,
@@ -170,6 +185,8 @@ mod tests {
         assert!(first.contains("file=/s/a,,b,if=none"), "{first}");
         assert!(first.contains("addr=0x4") && first.contains("addr=0x6"), "{first}");
         assert!(first.contains("local.path=/s/management-1,remote.type=unix,remote.path=/s/far-end-1"), "{first}");
+        assert!(first.contains("file=/s/d,if=none,id=shared") && first.contains("share-rw=on,serial=S1"), "{first}");
+        assert!(!second.contains("shared"), "{second}");
         assert!(first.contains("-device i6300esb,addr=0x8"), "{first}");
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn write(
     let name = &wish.names[machine.index()];
     let host_key = folder.join("host_key");
     let public = key_pair(&host_key, &format!("root@{name}"))?;
-    let files = [
+    let mut files = vec![
         ("hostname", "/etc/hostname", format!("{name}\n")),
         ("hosts", "/etc/hosts", hosts(name)),
         ("machine-id", "/etc/machine-id", machine_id()?),
@@ -36,6 +36,13 @@ pub(super) fn write(
         ("authorized_keys", "/root/.ssh/authorized_keys", authorized.to_owned()),
         ("host_key.pub", "/etc/ssh/ssh_host_ed25519_key.pub", public.clone()),
     ];
+    if wish.sbd {
+        // Somebody with such a machine would put its driver there too; that an orderly end of SBD disarms it is the kernel's
+        // usual setting, and said here to be sure.
+        let options = "options i6300esb nowayout=0\n".to_owned();
+        files.push(("watchdog-module", "/etc/modules-load.d/watchdog.conf", "i6300esb\n".to_owned()));
+        files.push(("watchdog-options", "/etc/modprobe.d/watchdog.conf", options));
+    }
     let mut orders = order(&host_key, "/etc/ssh/ssh_host_ed25519_key", 0o600);
     for (file, target, text) in files {
         let path = folder.join(file);

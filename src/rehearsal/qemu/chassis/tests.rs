@@ -19,6 +19,7 @@ fn hardware(folder: &Path) -> Hardware {
         machine: Machine::First,
         name: "node1".to_owned(),
         disk: folder.join("disk"),
+        shared: None,
         console: folder.join("console"),
         sockets: folder.to_owned(),
         port,
