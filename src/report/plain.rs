@@ -40,7 +40,7 @@ impl Plain {
 
     /// Onto anything, with any clock that says the time of day.
     pub fn new(out: Box<dyn Write + Send>, clock: fn() -> String) -> Self {
-        Self { out, clock, context: Context { pad: 4, step: String::new() }, waits: Vec::new(), times: Vec::new() }
+        Self { out, clock, context: Context { pad: 4, ..Context::default() }, waits: Vec::new(), times: Vec::new() }
     }
 
     fn say(&mut self, lines: impl IntoIterator<Item = String>) {
@@ -79,6 +79,7 @@ impl Sink for Plain {
         match event {
             Event::RunStarted { nodes, .. } => {
                 self.context.pad = nodes.iter().map(|node| node.chars().count()).fold(4, usize::max);
+                self.context.first.clone_from(&nodes[0]);
                 self.times.clear();
             }
             Event::StepStarted { step, .. } => {
