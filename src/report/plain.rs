@@ -257,6 +257,35 @@ mod tests {
     }
 
     #[test]
+    fn the_copy_of_a_file_for_both_is_on_the_first_node() {
+        let path = "/drbd0/xen/vm01/vm01.cfg";
+        let change = Change::new("change").diff(format!("--- {path}\n+++ {path}\n@@ -1 +1 @@\n-old\n+new\n"));
+        let said = told(&[
+            Event::RunStarted {
+                version: "0.1.0".to_owned(),
+                cluster: "web".to_owned(),
+                command: "install".to_owned(),
+                nodes: ["alpha".to_owned(), "beta".to_owned()],
+                steps: Vec::new(),
+                plan: String::new(),
+            },
+            Event::ActionStarting {
+                step: "vms".to_owned(),
+                action: "1-shared-file".to_owned(),
+                node: None,
+                title: "write".to_owned(),
+                change,
+            },
+        ]);
+        assert!(
+            said.contains(
+                "both   vms: /drbd0/xen/vm01/vm01.cfg is there already; what hapair did not write is kept on alpha in"
+            ),
+            "{said}"
+        );
+    }
+
+    #[test]
     fn a_failure_in_full() {
         let said = told(&[Event::Failed(Failure {
             exit: 1,
