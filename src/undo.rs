@@ -181,11 +181,28 @@ pub fn file(path: &str) -> Command {
     )
 }
 
-/// A read that tells (with exit code 0) that hapair wrote this path and somebody changed it since.
-pub fn changed_since(path: &str) -> crate::node::Cmd {
+/// Puts back what stood at a path on the mount `guard`. What hapair alone made there stays, with the VMs' disks. On both nodes:
+/// the one that wrote it has the copy, and the other has nothing to do.
+pub fn shared_file(path: &str, guard: &str) -> Command {
+    let key = crate::action::file::backup_name(path);
+    script(
+        format!("put back what stood at {path} before"),
+        include_str!("undo/file.sh"),
+        include_str!("undo/file-look.sh"),
+        &[path, &key, guard],
+    )
+}
+
+/// Exit code of [`changed_since`]: the mount is not there, so what stood at the path can't be put back.
+pub const NOT_MOUNTED: i32 = 3;
+
+/// A read that tells (with exit code 0) that hapair wrote this path and somebody changed it since. `guard` is the mount point
+/// of the shared file system that it lies on, or empty.
+pub fn changed_since(path: &str, guard: &str) -> crate::node::Cmd {
     const CHANGED: &str = r#"kept=/var/lib/hapair
 [ -e "$kept/backup/$2" ] || [ -L "$kept/backup/$2" ] || [ -e "$kept/absent/$2" ] || exit 1
+[ -z "$3" ] || grep -qF " $3 ocfs2 " /proc/mounts || exit 3
 "#;
     let key = crate::action::file::backup_name(path);
-    crate::node::Cmd::read_sh(&format!("{CHANGED}{}", include_str!("undo/file-look.sh")), [path, &key])
+    crate::node::Cmd::read_sh(&format!("{CHANGED}{}", include_str!("undo/file-look.sh")), [path, &key, guard])
 }

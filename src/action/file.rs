@@ -4,10 +4,13 @@
 //! or the new one, whenever the power goes. What stood there before hapair came is kept once, under
 //! `/var/lib/hapair/backup`; a path at which nothing stood is noted under `/var/lib/hapair/absent`.
 
+pub mod whole;
+
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 
+use self::whole::Whole;
 use super::command::Command;
 use super::{Act, Change, Order, Refusal, RefusalKind, RenderedFile, Seen, State};
 use crate::node::{At, Cmd};
@@ -55,13 +58,6 @@ impl File {
         self.secret == "true"
     }
 
-    fn octal(&self) -> Result<u32> {
-        u32::from_str_radix(&self.mode, 8)
-            .ok()
-            .filter(|mode| *mode <= 0o7777)
-            .with_context(|| format!("{}: the mode {:?} is not an octal number such as \"0644\"", self.path, self.mode))
-    }
-
     fn bytes(&self) -> Result<Vec<u8>> {
         let content = self
             .content
@@ -78,7 +74,12 @@ impl File {
         if !self.path.starts_with('/') || self.path.ends_with('/') {
             bail!("{:?} is not the absolute path of a file", self.path);
         }
-        Ok((self.bytes()?, self.octal()?))
+        Ok((self.bytes()?, whole::octal(&self.path, &self.mode)?))
+    }
+
+    fn whole<'a>(&'a self, (bytes, mode): &'a (Vec<u8>, u32)) -> Whole<'a> {
+        let (mode, secret) = (Some(*mode), self.is_secret());
+        Whole { path: &self.path, bytes, mode, owner: &self.owner, secret, guard: "" }
     }
 }
 
@@ -88,48 +89,14 @@ impl Act for File {
     }
 
     fn reads(&self, _at: At) -> Vec<Cmd> {
-        vec![Cmd::read(["stat", "-c", "%a %U:%G %F", "--", &self.path]), Cmd::read(["cat", "--", &self.path])]
+        whole::reads(&self.path).into()
     }
 
     fn judge(&self, at: At, seen: &Seen<'_>) -> State {
-        let (bytes, mode) = match self.wanted() {
-            Ok(wanted) => wanted,
-            Err(error) => return Refusal::state(RefusalKind::Preflight, format!("{error:#}"), "mend the step"),
-        };
-        let stat = seen.get(at, 0);
-        if !stat.ok() {
-            let change = Change::new(format!("write {}", self.path));
-            return State::Drift(if self.is_secret() { change } else { with_diff(change, &self.path, None, &bytes) });
+        match self.wanted() {
+            Ok(wanted) => self.whole(&wanted).judge(seen.get(at, 0), seen.get(at, 1)),
+            Err(error) => Refusal::state(RefusalKind::Preflight, format!("{error:#}"), "mend the step"),
         }
-        let line = stat.line();
-        let mut words = line.splitn(3, ' ');
-        let (is_mode, is_owner, kind) =
-            (words.next().unwrap_or_default(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        if kind == "directory" {
-            return Refusal::state(
-                RefusalKind::Preflight,
-                format!("{} is a folder, and a file belongs there", self.path),
-                format!("move the folder {} away", self.path),
-            );
-        }
-        if !kind.starts_with("regular") {
-            return State::drift(format!("put a file in the place of the {kind} {}", self.path));
-        }
-        let content = seen.get(at, 1);
-        if !content.ok() || content.stdout != bytes {
-            let summary = format!("change {}", self.path);
-            if self.is_secret() {
-                return State::drift(format!("{summary} (content differs; it is secret, so it is not shown)"));
-            }
-            return State::Drift(with_diff(Change::new(summary), &self.path, Some(&content.stdout), &bytes));
-        }
-        if u32::from_str_radix(is_mode, 8) != Ok(mode) {
-            return State::drift(format!("set the mode of {} to {} (it is {is_mode:0>4})", self.path, self.mode));
-        }
-        if is_owner != self.owner {
-            return State::drift(format!("give {} to {} (it belongs to {is_owner})", self.path, self.owner));
-        }
-        State::Satisfied
     }
 
     fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<Command> {
@@ -137,9 +104,7 @@ impl Act for File {
     }
 
     fn orders(&self, at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {
-        let (bytes, mode) = self.wanted()?;
-        let cmd = write_whole(&self.path, &format!("{mode:04o}"), &self.owner, bytes).secret(self.is_secret());
-        Ok(vec![Order::new(at, cmd)])
+        Ok(vec![Order::new(at, self.whole(&self.wanted()?).write())])
     }
 
     fn files(&self) -> Vec<RenderedFile> {
@@ -155,18 +120,18 @@ impl Act for File {
 /// Writes a whole file, atomically and with a backup of what hapair did not write. `mode` may be `keep`: then mode and
 /// owner stay as they are.
 pub fn write_whole(path: &str, mode: &str, owner: &str, bytes: Vec<u8>) -> Cmd {
-    write(path, mode, owner, "", bytes)
+    write(path, mode, owner, "", "", bytes)
 }
 
 /// As [`write_whole`] with `keep`, but only if the file still holds `old` (nothing: is not there): for files that others
 /// write too.
 pub fn change_whole(path: &str, old: &[u8], new: &[u8]) -> Cmd {
-    write(path, "keep", "root:root", &old.len().to_string(), [old, new].concat())
+    write(path, "keep", "root:root", &old.len().to_string(), "", [old, new].concat())
 }
 
-fn write(path: &str, mode: &str, owner: &str, old: &str, bytes: Vec<u8>) -> Cmd {
+fn write(path: &str, mode: &str, owner: &str, old: &str, guard: &str, bytes: Vec<u8>) -> Cmd {
     let size = bytes.len().to_string();
-    Cmd::write_sh(WRITE, [path, mode, owner, &size, &backup_name(path), old]).stdin(bytes)
+    Cmd::write_sh(WRITE, [path, mode, owner, &size, &backup_name(path), old, guard]).stdin(bytes)
 }
 
 /// Paths that other actions than `file` write through the same script, with a record.
@@ -263,7 +228,7 @@ mod tests {
         let seen = Seen { outputs: [&[], &[]], memory: &Memory::default() };
         let orders = file("a\n").orders(At::Second, &seen).expect("orders");
         assert_eq!(orders[0].at, At::Second);
-        assert_eq!(orders[0].cmd.argv[4..], ["/etc/x.conf", "0644", "root:root", "2", "%2Fetc%2Fx.conf", ""]);
+        assert_eq!(orders[0].cmd.argv[4..], ["/etc/x.conf", "0644", "root:root", "2", "%2Fetc%2Fx.conf", "", ""]);
         assert_eq!(orders[0].cmd.stdin, b"a\n");
     }
 }

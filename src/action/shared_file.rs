@@ -1,30 +1,20 @@
 //! A file on the shared mount: written once for both nodes, by the first.
 //!
 //! The `file` action would write it from both sides at once. And without its mount the folder is the node's own disk:
-//! the guard is looked at again right before the write.
+//! the guard is looked at again right before the write. What hapair did not write is kept as `file` keeps it, in the record of
+//! the first node, and is put back before the mount goes. What hapair alone made stays on the mount.
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::file::with_diff;
-use super::{Act, Change, Order, Refusal, RefusalKind, RenderedFile, Scope, Seen, State};
+use super::command::Command;
+use super::file::whole::{self, Whole};
+use super::{Act, Order, Refusal, RefusalKind, RenderedFile, Scope, Seen, State};
 use crate::node::{At, Cmd};
+use crate::undo::{self, Undoing};
 
-/// `$1` path, `$2` mode, `$3` guard (or empty); content on stdin.
-const WRITE: &str = r#"
-set -eu
-if [ -n "$3" ] && ! grep -qF " $3 ocfs2 " /proc/mounts; then
-    echo "$3 is not mounted: $1 was not written" >&2
-    exit 1
-fi
-mkdir -p "$(dirname "$1")"
-trap 'rm -f "$1.hapair-new"' EXIT
-cat > "$1.hapair-new"
-chmod "$2" "$1.hapair-new"
-sync "$1.hapair-new"
-mv -f "$1.hapair-new" "$1"
-sync "$(dirname "$1")"
-"#;
+/// What stays on the mount behind an undo, whoever made it.
+pub(super) const STAYS: &str = "The cluster file system stays with the VMs' disks and configurations.";
 
 /// `$1` guard. Exit code 0 when it is mounted (or there is none).
 const MOUNTED: &str = r#"[ -z "$1" ] || grep -qF " $1 ocfs2 " /proc/mounts"#;
@@ -67,14 +57,23 @@ pub(super) fn not_mounted(seen: &Seen<'_>, guard: &str) -> Option<State> {
     (!missing.is_empty()).then(|| State::Unknown(format!("{guard} is not mounted on {} yet", missing.join(" and "))))
 }
 
-/// The order that writes a whole file on the shared mount.
-pub(super) fn write(path: &str, mode: &str, guard: &str, content: &[u8]) -> Cmd {
-    Cmd::write_sh(WRITE, [path, mode, guard]).stdin(content)
+/// How a file on the shared mount stands, of which both nodes must say the same: outputs 1 and 2 are those of
+/// [`whole::reads`], behind [`mounted`].
+pub(super) fn judge(seen: &Seen<'_>, whole: &Whole<'_>) -> State {
+    let states = At::BOTH.map(|at| whole.judge(seen.get(at, 1), seen.get(at, 2)));
+    states.into_iter().find(|state| *state != State::Satisfied).unwrap_or(State::Satisfied)
+}
+
+/// The order that writes it: on the first node, whose record then holds the copy of what stood there.
+pub(super) fn write(whole: &Whole<'_>) -> Order {
+    Order::new(At::First, whole.write())
 }
 
 impl SharedFile {
-    fn bytes(&self) -> Result<&[u8]> {
-        self.content.as_deref().map(str::as_bytes).with_context(|| format!("{}: the step names no template", self.path))
+    fn whole(&self) -> Result<Whole<'_>> {
+        let content = self.content.as_deref().with_context(|| format!("{}: the step names no template", self.path))?;
+        let (bytes, mode) = (content.as_bytes(), Some(whole::octal(&self.path, &self.mode)?));
+        Ok(Whole { path: &self.path, bytes, mode, owner: "root:root", secret: false, guard: &self.guard })
     }
 }
 
@@ -88,54 +87,34 @@ impl Act for SharedFile {
     }
 
     fn reads(&self, _at: At) -> Vec<Cmd> {
-        vec![
-            mounted(&self.guard),
-            Cmd::read(["stat", "-c", "%a %F", "--", &self.path]),
-            Cmd::read(["cat", "--", &self.path]),
-        ]
+        [mounted(&self.guard)].into_iter().chain(whole::reads(&self.path)).collect()
     }
 
     fn judge(&self, _at: At, seen: &Seen<'_>) -> State {
-        let bytes = match self.bytes() {
-            Ok(bytes) => bytes,
-            Err(error) => return Refusal::state(RefusalKind::Preflight, format!("{error:#}"), "mend the step"),
-        };
-        if let Some(state) = not_mounted(seen, &self.guard) {
-            return state;
+        match self.whole() {
+            Ok(whole) => not_mounted(seen, &self.guard).unwrap_or_else(|| judge(seen, &whole)),
+            Err(error) => Refusal::state(RefusalKind::Preflight, format!("{error:#}"), "mend the step"),
         }
-        for at in At::BOTH {
-            let (stat, content) = (seen.get(at, 1), seen.get(at, 2));
-            if !stat.ok() {
-                return State::Drift(with_diff(Change::new(self.title()), &self.path, None, bytes));
-            }
-            if content.stdout != bytes {
-                let change = Change::new(format!("change {} for both", self.path));
-                return State::Drift(with_diff(change, &self.path, Some(&content.stdout), bytes));
-            }
-            let line = stat.line();
-            let mode = line.split(' ').next().unwrap_or_default();
-            if u32::from_str_radix(mode, 8) != u32::from_str_radix(&self.mode, 8) {
-                return State::drift(format!("set the mode of {} to {} (it is {mode:0>4})", self.path, self.mode));
-            }
-        }
-        State::Satisfied
+    }
+
+    fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<Command> {
+        vec![undo::shared_file(&self.path, &self.guard)]
     }
 
     fn left(&self) -> Option<String> {
-        Some("The cluster file system stays with the VMs' disks and configurations.".to_owned())
+        Some(STAYS.to_owned())
     }
 
     fn orders(&self, _at: At, _seen: &Seen<'_>) -> Result<Vec<Order>> {
-        Ok(vec![Order::new(At::First, write(&self.path, &self.mode, &self.guard, self.bytes()?))])
+        Ok(vec![write(&self.whole()?)])
     }
 
     fn files(&self) -> Vec<RenderedFile> {
-        match (self.bytes(), u32::from_str_radix(&self.mode, 8)) {
-            (Ok(content), Ok(mode)) => {
-                vec![RenderedFile { path: self.path.clone(), mode, content: content.to_vec(), secret: false }]
-            }
-            _ => Vec::new(),
-        }
+        let whole = self.whole().ok();
+        let file = whole.and_then(|whole| Some((whole.bytes.to_vec(), whole.mode?)));
+        file.map(|(content, mode)| RenderedFile { path: self.path.clone(), mode, content, secret: false })
+            .into_iter()
+            .collect()
     }
 }
 
@@ -171,9 +150,19 @@ mod tests {
 
     #[test]
     fn both_see_the_same() {
-        let good = [out(0, ""), out(0, "644 regular file\n"), out(0, "name = \"vm01\"\n")];
+        let good = [out(0, ""), out(0, "644 root:root regular file\n"), out(0, "name = \"vm01\"\n")];
         assert_eq!(judge(&good, &good), State::Satisfied);
-        let old = [out(0, ""), out(0, "644 regular file\n"), out(0, "name = \"x\"\n")];
-        assert!(matches!(judge(&good, &old), State::Drift(_)));
+        let old = [out(0, ""), out(0, "644 root:root regular file\n"), out(0, "name = \"x\"\n")];
+        let State::Drift(change) = judge(&good, &old) else { panic!("not drift") };
+        let diff = change.diff.unwrap_or_default();
+        assert!(
+            diff.starts_with("--- /drbd0/xen/vm01/vm01.cfg\n") && diff.ends_with("-name = \"x\"\n+name = \"vm01\"\n")
+        );
+        for stat in ["600 root:root regular file", "644 root:adm regular file", "777 root:root symbolic link"] {
+            let other = [out(0, ""), out(0, stat), good[2].clone()];
+            assert!(matches!(judge(&other, &other), State::Drift(_)), "{stat}");
+        }
+        let folder = [out(0, ""), out(0, "755 root:root directory"), out(1, "")];
+        assert!(matches!(judge(&folder, &folder), State::Refused(_)));
     }
 }

@@ -1,14 +1,17 @@
 //! An `xl` configuration of one's own: checked, and copied to the shared mount.
 //!
-//! Its disks must lie where both nodes see them, and its name must be the VM's, since the cluster finds the domain by it.
+//! Its disks must lie where both nodes see them, and its name must be the VM's, since the cluster finds the domain by it. What
+//! stands at its place already is kept, and put back by `undo`, as for a [`super::shared_file`].
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::file::with_diff;
-use super::shared_file::{mounted, not_mounted, write};
-use super::{Act, Change, Order, Refusal, RefusalKind, Scope, Seen, State};
+use super::command::Command;
+use super::file::whole::{self, Whole};
+use super::shared_file::{self, STAYS, mounted, not_mounted};
+use super::{Act, Order, Refusal, RefusalKind, Scope, Seen, State};
 use crate::node::{At, Cmd};
+use crate::undo::{self, Undoing};
 
 /// A configuration of one's own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,6 +28,11 @@ pub struct VmConfig {
 }
 
 impl VmConfig {
+    /// Its mode is the user's own: it may hold a password.
+    fn whole<'a>(&'a self, bytes: &'a [u8]) -> Whole<'a> {
+        Whole { path: &self.path, bytes, mode: None, owner: "root:root", secret: false, guard: &self.mount }
+    }
+
     /// What keeps it from moving between the nodes.
     fn complaint(&self, text: &str) -> Option<String> {
         match value(text, "name") {
@@ -130,7 +138,7 @@ impl Act for VmConfig {
     }
 
     fn reads(&self, at: At) -> Vec<Cmd> {
-        let mut reads = vec![mounted(&self.mount), Cmd::read(["cat", "--", &self.path])];
+        let mut reads: Vec<Cmd> = [mounted(&self.mount)].into_iter().chain(whole::reads(&self.path)).collect();
         if at == At::First {
             reads.push(Cmd::read(["cat", "--", &self.source]));
         }
@@ -138,9 +146,9 @@ impl Act for VmConfig {
     }
 
     fn judge(&self, _at: At, seen: &Seen<'_>) -> State {
-        let source = seen.get(At::First, 2);
+        let source = seen.get(At::First, 3);
         let mounted = not_mounted(seen, &self.mount);
-        let copies = [seen.get(At::First, 1), seen.get(At::Second, 1)];
+        let copies = [seen.get(At::First, 2), seen.get(At::Second, 2)];
         if !source.ok() {
             // Taken away after it was copied: the copy is what the cluster uses.
             if mounted.is_none() && copies.iter().all(|copy| copy.ok() && !copy.stdout.is_empty()) {
@@ -159,22 +167,23 @@ impl Act for VmConfig {
                 format!("mend {} and run the same command again", self.source),
             );
         }
-        if let Some(state) = mounted {
-            return state;
-        }
-        if copies.iter().all(|copy| copy.ok() && copy.stdout == source.stdout) {
-            return State::Satisfied;
-        }
-        let old = copies[0].ok().then_some(copies[0].stdout.as_slice());
-        State::Drift(with_diff(Change::new(self.title()), &self.path, old, &source.stdout))
+        mounted.unwrap_or_else(|| shared_file::judge(seen, &self.whole(&source.stdout)))
+    }
+
+    fn undo(&self, _at: At, _undoing: &Undoing<'_>) -> Vec<Command> {
+        vec![undo::shared_file(&self.path, &self.mount)]
+    }
+
+    fn left(&self) -> Option<String> {
+        Some(STAYS.to_owned())
     }
 
     fn orders(&self, _at: At, seen: &Seen<'_>) -> Result<Vec<Order>> {
-        let source = seen.get(At::First, 2);
+        let source = seen.get(At::First, 3);
         // What was judged is what is written, whatever the source has become by now.
         let content =
             source.ok().then_some(&source.stdout).with_context(|| format!("{} can't be read", self.source))?;
-        Ok(vec![Order::new(At::First, write(&self.path, "0644", &self.mount, content))])
+        Ok(vec![shared_file::write(&self.whole(content))])
     }
 }
 

@@ -26,7 +26,7 @@ use crate::report;
 use crate::secrets::Secrets;
 use crate::setup::{Setup, refused, unanswered};
 use crate::state;
-use crate::undo::{self, Known, Undo, changed_since};
+use crate::undo::{self, Known, NOT_MOUNTED, Undo, changed_since};
 
 const AUTHORIZED: &str = "/root/.ssh/authorized_keys";
 
@@ -118,8 +118,8 @@ pub fn prepared(
     lines: &[Line],
 ) -> Result<Undo, Failure> {
     let paths = At::BOTH.map(|at| {
-        let mut paths: Vec<String> = plan.files(at).into_iter().map(|file| file.path).collect();
-        paths.extend(RECORDED.map(str::to_owned));
+        let mut paths = written(plan, at);
+        paths.extend(RECORDED.map(|path| (path.to_owned(), String::new())));
         paths
     });
     let mut public_keys = [None, None];
@@ -137,7 +137,7 @@ pub fn prepared(
             Cmd::read(["cat", "--", AUTHORIZED]),
             Cmd::read(["cibadmin", "-Q", "-o", "configuration"]),
         ];
-        reads.extend(paths.iter().map(|path| changed_since(path)));
+        reads.extend(paths.iter().map(|(path, guard)| changed_since(path, guard)));
         reads
     });
     let outputs = pair.read_both([&reads[0], &reads[1]]).map_err(unanswered(pair))?;
@@ -147,13 +147,16 @@ pub fn prepared(
         let [_, keys, cib, files @ ..] = outputs.as_slice() else { continue };
         authorized[at.index()] = keys.text();
         running[at.index()] = cib.ok();
-        for (path, output) in paths[at.index()].iter().zip(files) {
-            if output.ok() {
-                changed.push(format!(
-                    "{path} on {} was changed since hapair wrote it: it stays; what stood there before is in {}/backup.",
-                    node.name,
-                    crate::device::STATE
-                ));
+        for ((path, guard), output) in paths[at.index()].iter().zip(files) {
+            let (name, kept) = (&node.name, crate::device::STATE);
+            match output.code {
+                0 => changed.push(format!(
+                    "{path} on {name} was changed since hapair wrote it: it stays; what stood there before is in {kept}/backup."
+                )),
+                NOT_MOUNTED => changed.push(format!(
+                    "{guard} is not mounted on {name}, so {path} stays; what stood there before is in {kept}/backup on {name}."
+                )),
+                _ => {}
             }
         }
     }
@@ -175,6 +178,21 @@ pub fn prepared(
     }
     undo.left.splice(0..0, changed);
     Ok(undo)
+}
+
+/// Paths of the whole files that hapair writes on a node, each with the shared mount that it lies on (empty: on none).
+fn written(plan: &Plan, at: At) -> Vec<(String, String)> {
+    let actions = plan.steps.iter().flat_map(|step| &step.actions).filter_map(|action| action.of(at));
+    let mut paths: Vec<(String, String)> = actions
+        .flat_map(|action| match action {
+            Action::SharedFile(file) => vec![(file.path.clone(), file.guard.clone())],
+            Action::VmConfig(config) => vec![(config.path.clone(), config.mount.clone())],
+            other => other.files().into_iter().map(|file| (file.path, String::new())).collect(),
+        })
+        .collect();
+    paths.sort();
+    paths.dedup();
+    paths
 }
 
 /// What would be taken back: step, node and title.

@@ -159,7 +159,8 @@ impl Model {
                 let summary = change.summary.clone();
                 self.set(node.as_deref(), Doing::Changing { summary, risk: change.risk }, now);
                 // At once, and not with the step when it is over: it is the last look at what goes.
-                if let Some((sentence, diff)) = words::replaced(node.as_deref(), change) {
+                let first = self.lanes.first().map_or("the first node", |lane| lane.label.as_str());
+                if let Some((sentence, diff)) = words::replaced(node.as_deref().unwrap_or(first), change) {
                     let diff = diff.into_iter().map(|line| Said::Verbatim(Tone::Faint, line));
                     return std::iter::once(Said::Text(Tone::Warning, sentence)).chain(diff).collect();
                 }

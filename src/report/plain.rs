@@ -40,7 +40,7 @@ impl Plain {
 
     /// Onto anything, with any clock that says the time of day.
     pub fn new(out: Box<dyn Write + Send>, clock: fn() -> String) -> Self {
-        Self { out, clock, context: Context { pad: 4, step: String::new() }, waits: Vec::new(), times: Vec::new() }
+        Self { out, clock, context: Context { pad: 4, ..Context::default() }, waits: Vec::new(), times: Vec::new() }
     }
 
     fn say(&mut self, lines: impl IntoIterator<Item = String>) {
@@ -79,6 +79,7 @@ impl Sink for Plain {
         match event {
             Event::RunStarted { nodes, .. } => {
                 self.context.pad = nodes.iter().map(|node| node.chars().count()).fold(4, usize::max);
+                self.context.first.clone_from(&nodes[0]);
                 self.times.clear();
             }
             Event::StepStarted { step, .. } => {
@@ -253,6 +254,35 @@ mod tests {
 [17:03:12]     +new
 ";
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn the_copy_of_a_file_for_both_is_on_the_first_node() {
+        let path = "/drbd0/xen/vm01/vm01.cfg";
+        let change = Change::new("change").diff(format!("--- {path}\n+++ {path}\n@@ -1 +1 @@\n-old\n+new\n"));
+        let said = told(&[
+            Event::RunStarted {
+                version: "0.1.0".to_owned(),
+                cluster: "web".to_owned(),
+                command: "install".to_owned(),
+                nodes: ["alpha".to_owned(), "beta".to_owned()],
+                steps: Vec::new(),
+                plan: String::new(),
+            },
+            Event::ActionStarting {
+                step: "vms".to_owned(),
+                action: "1-shared-file".to_owned(),
+                node: None,
+                title: "write".to_owned(),
+                change,
+            },
+        ]);
+        assert!(
+            said.contains(
+                "both   vms: /drbd0/xen/vm01/vm01.cfg is there already; what hapair did not write is kept on alpha in"
+            ),
+            "{said}"
+        );
     }
 
     #[test]

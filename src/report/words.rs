@@ -62,20 +62,17 @@ pub fn risk(risk: Risk) -> &'static str {
 const DIFF_LINES: usize = 40;
 
 /// The diff of a file that takes the place of another one, for people, and a sentence before it; `None` where nothing is
-/// replaced. A change of a file that holds a secret has no diff. `node` as in the event: of a file for both none is kept.
-pub fn replaced(node: Option<&str>, change: &Change) -> Option<(String, Vec<String>)> {
+/// replaced. A change of a file that holds a secret has no diff. `node` keeps the copy: of a file for both that is the first.
+pub fn replaced(node: &str, change: &Change) -> Option<(String, Vec<String>)> {
     let diff = change.diff.as_deref()?;
     // What differs in the CIB is no file, and has no path.
     let path = diff.strip_prefix("--- ")?.lines().next()?;
     if !path.starts_with('/') || path == "/dev/null" {
         return None;
     }
-    let sentence = match node {
-        Some(node) => format!(
-            "{path} is there already; what hapair did not write is kept on {node} in {STATE}/backup (changed since: {STATE}/changed)"
-        ),
-        None => format!("{path} is there already; this is the difference, and no copy is kept"),
-    };
+    let sentence = format!(
+        "{path} is there already; what hapair did not write is kept on {node} in {STATE}/backup (changed since: {STATE}/changed)"
+    );
     let all = diff.lines().count();
     let mut lines: Vec<String> = diff.lines().take(DIFF_LINES).map(|line| format!("    {line}")).collect();
     if all > DIFF_LINES {
@@ -136,6 +133,8 @@ pub struct Context {
     pub pad: usize,
     /// Id of the running step.
     pub step: String,
+    /// Name of the first node.
+    pub first: String,
 }
 
 impl Context {
@@ -171,7 +170,7 @@ pub fn lines(event: &Event, context: &Context) -> Vec<String> {
                 risk => format!(" [{risk}]"),
             };
             let mut lines = vec![context.at(node.as_deref(), step, &format!("{}{risk}", change.summary))];
-            if let Some((sentence, diff)) = replaced(node.as_deref(), change) {
+            if let Some((sentence, diff)) = replaced(node.as_deref().unwrap_or(&context.first), change) {
                 lines.push(context.at(node.as_deref(), step, &sentence));
                 lines.extend(diff);
             }
@@ -238,7 +237,7 @@ mod tests {
     fn a_file_that_is_replaced_is_shown_with_where_the_old_one_is() {
         let change = |diff: &str| Change::new("change /etc/drbd.conf").diff(diff);
         let short = change("--- /etc/drbd.conf\n+++ /etc/drbd.conf\n@@ -1 +1 @@\n-old\n+new\n");
-        let (sentence, lines) = replaced(Some("beta"), &short).expect("a file is replaced");
+        let (sentence, lines) = replaced("beta", &short).expect("a file is replaced");
         assert_eq!(
             sentence,
             "/etc/drbd.conf is there already; what hapair did not write is kept on beta in /var/lib/hapair/backup (changed since: /var/lib/hapair/changed)"
@@ -247,11 +246,9 @@ mod tests {
             lines,
             ["    --- /etc/drbd.conf", "    +++ /etc/drbd.conf", "    @@ -1 +1 @@", "    -old", "    +new"]
         );
-        // What is on the shared mount has no copy on a node.
-        assert!(replaced(None, &short).is_some_and(|(sentence, _)| sentence.ends_with("no copy is kept")));
 
         let long = format!("--- /etc/drbd.conf\n+++ /etc/drbd.conf\n{}", "-old\n".repeat(50));
-        let (_, lines) = replaced(Some("beta"), &change(&long)).expect("a file is replaced");
+        let (_, lines) = replaced("beta", &change(&long)).expect("a file is replaced");
         assert_eq!(lines.len(), 41);
         assert_eq!(lines[40], "    ... 12 lines more; `hapair plan` shows all before a run");
 
@@ -259,9 +256,9 @@ mod tests {
         for diff in
             ["--- /dev/null\n+++ /etc/drbd.conf\n@@ -0,0 +1 @@\n+new\n", "-<op id=\"a\"/>\n+<op id=\"b\"/>\n", ""]
         {
-            assert_eq!(replaced(Some("beta"), &change(diff)), None, "{diff}");
+            assert_eq!(replaced("beta", &change(diff)), None, "{diff}");
         }
-        assert_eq!(replaced(Some("beta"), &Change::new("change /etc/x (it is secret)")), None);
+        assert_eq!(replaced("beta", &Change::new("change /etc/x (it is secret)")), None);
     }
 
     #[test]

@@ -88,6 +88,66 @@ fn taken_back_to_what_it_was_but_the_data_and_installed_again() {
     }
 }
 
+/// A pair, made by an earlier install and taken back, in whose VM's folder somebody has put a configuration of their own.
+fn with_theirs() -> (Model, tempfile::TempDir) {
+    let (model, state) = installed();
+    run(&model, &undo(&model, &state, None).plan, state.path(), None);
+    put(&model, "theirs\n");
+    (model, state)
+}
+
+fn put(model: &Model, text: &str) {
+    model.world.lock().unwrap().shared.get_mut(CONFIG).unwrap().bytes = text.into();
+}
+
+const CONFIG: &str = "/drbd0/xen/vm01/vm01.cfg";
+
+#[test]
+fn what_stood_on_the_shared_mount_is_put_back_before_that_goes_and_what_hapair_made_stays() {
+    let (model, state) = with_theirs();
+    let theirs = model.world().shared;
+    for _ in 0..2 {
+        run(&model, &model.plan, state.path(), None);
+        assert_ne!(model.world().shared[CONFIG], theirs[CONFIG]);
+        let undo = undo(&model, &state, None);
+        let todo = todo(&model.pair(), &undo.plan).unwrap();
+        let back: Vec<_> = todo.iter().filter(|(_, line)| line.contains("/drbd0/xen/")).collect();
+        assert_eq!(back, [&("vms".to_owned(), format!("node1: put back what stood at {CONFIG} before"))]);
+        run(&model, &undo.plan, state.path(), None);
+        let world = model.world();
+        assert_eq!(world.shared, theirs);
+        assert!(world.machines.iter().all(|machine| !machine.mounted && !machine.before.contains_key(CONFIG)));
+    }
+}
+
+#[test]
+fn killed_at_every_event_it_puts_back_what_stood_on_the_shared_mount() {
+    let (model, state) = with_theirs();
+    run(&model, &model.plan, state.path(), None);
+    let line = matrix(&model, &undo(&model, &state, Some("vms")).plan);
+    println!("kill matrix of undo with a file of somebody's on the shared mount: {line}");
+}
+
+#[test]
+fn without_the_shared_mount_what_stood_there_is_left_and_told() {
+    let (model, state) = with_theirs();
+    run(&model, &model.plan, state.path(), None);
+    model.world.lock().unwrap().machines[0].mounted = false;
+    let left = undo(&model, &state, None).left;
+    let told = format!("/drbd0 is not mounted on node1, so {CONFIG} stays; what stood there before is in");
+    assert!(left.iter().any(|line| line.starts_with(&told)), "{left:?}");
+    model.world.lock().unwrap().machines[0].mounted = true;
+    put(&model, "mine now\n");
+    let undo = undo(&model, &state, None);
+    assert!(
+        undo.left.iter().any(|line| line.starts_with(&format!("{CONFIG} on node1 was changed"))),
+        "{:?}",
+        undo.left
+    );
+    run(&model, &undo.plan, state.path(), None);
+    assert_eq!(model.world().shared[CONFIG].bytes, b"mine now\n");
+}
+
 #[test]
 fn killed_at_every_event_it_goes_on() {
     let (model, state) = installed();

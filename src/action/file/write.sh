@@ -1,11 +1,16 @@
 # Writes a whole file: beside the old one, synced, then renamed over it.
 # $1 path  $2 mode, or "keep"  $3 owner  $4 size  $5 name of the backup  $6 size of the old content, or nothing
+# $7 mount point of the shared file system that it lies on, or nothing
 # The content comes on standard input; with $6, the old content stands before it, and must still be what the file holds.
 set -eu
-path=$1 mode=$2 owner=$3 size=$4 key=$5 old=$6
+path=$1 mode=$2 owner=$3 size=$4 key=$5 old=$6 guard=$7
 dir=${path%/*}
 new=$dir/.${path##*/}.hapair-new
 kept=/var/lib/hapair
+if [ -n "$guard" ] && ! grep -qF " $guard ocfs2 " /proc/mounts; then
+    echo "$guard is not mounted: $path was not written" >&2
+    exit 1
+fi
 if [ -d "$path" ] && [ ! -L "$path" ]; then
     echo "$path is a folder" >&2
     exit 73
@@ -29,8 +34,9 @@ keep() {
 }
 if [ ! -e "$kept/backup/$key" ] && [ ! -L "$kept/backup/$key" ] && [ ! -e "$kept/absent/$key" ]; then
     if [ -e "$path" ] || [ -L "$path" ]; then
-        keep "$kept/backup/$key"
-    else
+        # What hapair made on the shared mount stays there behind an undo, with the data, and is hapair's still.
+        if [ -z "$guard" ] || ! ours; then keep "$kept/backup/$key"; fi
+    elif [ -z "$guard" ]; then
         : >"$kept/absent/$key"
     fi
 elif [ -z "$old" ] && { [ -e "$path" ] || [ -L "$path" ]; } && ! ours; then
@@ -78,5 +84,7 @@ rm -f "$kept/.new"
 { if [ -e "$kept/written/$key" ]; then cat "$kept/written/$key"; fi; sum "$new"; } >"$kept/.new"
 sync "$kept/.new"
 mv -f -T "$kept/.new" "$kept/written/$key"
+# The file may lie on another file system, which may reach its disk before this one does.
+sync "$kept" "$kept/backup" "$kept/absent" "$kept/written" "$kept/changed"
 mv -f -T "$new" "$path"
 sync "$dir/"

@@ -121,6 +121,13 @@ fn a_file_that_is_replaced_is_shown_before_its_step_is_over() {
     -old
     +new"
     );
+    // A file for both is written by the first.
+    if let Event::ActionStarting { node, .. } = &mut event {
+        *node = None;
+    }
+    let shown = run.stays.len();
+    run.at(151, &event);
+    assert!(run.stays[shown].contains("is kept on node1 in"), "{}", run.stays[shown]);
     // What is written anew replaces nothing.
     if let Event::ActionStarting { change, .. } = &mut event {
         change.diff = Some(diff.replacen("/etc/hosts", "/dev/null", 1));

@@ -1,10 +1,18 @@
 //! What takes things back, on a simulated node.
 
+use std::collections::BTreeMap;
+
 use hapair::node::At;
 use hapair::node::Output;
 use hapair::node::scripted::{fails, says};
 
-use super::{Machine, World, cluster};
+use super::{Entry, Machine, World, cluster};
+
+/// Whether it is the read that tells whether a path was changed, of one that lies on a shared mount that is not there.
+pub fn unmounted(machine: &Machine, words: &[&str]) -> bool {
+    let ["sh", "-c", script, "sh", path, _, guard] = words else { return false };
+    script.starts_with("kept=") && !guard.is_empty() && !machine.mounted && machine.before.contains_key(*path)
+}
 
 /// Whether there is nothing to take back; `None` for another kind of read.
 pub fn nothing(world: &World, at: At, words: &[&str]) -> Option<bool> {
@@ -13,7 +21,11 @@ pub fn nothing(world: &World, at: At, words: &[&str]) -> Option<bool> {
     if script.contains("# Succeeds when there is nothing to take back at a path") {
         let path = args[0];
         let Some(before) = machine.before.get(path) else { return Some(!script.starts_with("kept=")) };
-        let is = machine.files.get(path);
+        let shared = args.get(2).is_some_and(|guard| !guard.is_empty());
+        if shared && !machine.mounted {
+            return Some(true);
+        }
+        let is = if shared { &world.shared } else { &machine.files }.get(path);
         let back = is.is_none() || (before.is_some() && is == before.as_ref());
         let ours = is.is_some_and(|is| machine.written.get(path) == Some(&is.bytes));
         return Some(!back && !ours);
@@ -62,7 +74,14 @@ pub fn apply(world: &mut World, at: At, words: &[&str]) -> Option<Output> {
     let ["sh", "-c", script, "sh", args @ ..] = words else { return None };
     match *script {
         script if script.starts_with("rm -f /var/lib/hapair/record") => machine.left = true,
-        script if script.starts_with("# Puts back what stood at a path") => return Some(file(machine, args[0])),
+        script if script.starts_with("# Puts back what stood at a path") => {
+            let shared = args.get(2).is_some_and(|guard| !guard.is_empty());
+            if shared && !machine.mounted {
+                return Some(fails(1, "is not mounted"));
+            }
+            let files = if shared { Some(&mut world.shared) } else { None };
+            return Some(file(machine, files, args[0]));
+        }
         script if script.starts_with("hostname \"$(cat") => {
             machine.name = machine.text("/etc/hostname").trim().to_owned();
         }
@@ -119,15 +138,17 @@ pub fn apply(world: &mut World, at: At, words: &[&str]) -> Option<Output> {
     Some(says(""))
 }
 
-fn file(machine: &mut Machine, path: &str) -> Output {
+/// `shared`: the files of the shared mount, where the path is one of them.
+fn file(machine: &mut Machine, shared: Option<&mut BTreeMap<String, Entry>>, path: &str) -> Output {
     let Some(before) = machine.before.get(path).cloned() else { return says("") };
-    let is = machine.files.get(path);
+    let files = shared.unwrap_or(&mut machine.files);
+    let is = files.get(path);
     if is != before.as_ref() && is.is_some_and(|is| machine.written.get(path) != Some(&is.bytes)) {
         return fails(1, "was changed meanwhile: it was left alone");
     }
     match before {
-        Some(entry) => machine.files.insert(path.to_owned(), entry),
-        None => machine.files.remove(path),
+        Some(entry) => files.insert(path.to_owned(), entry),
+        None => files.remove(path),
     };
     machine.before.remove(path);
     machine.written.remove(path);

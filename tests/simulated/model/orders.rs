@@ -173,21 +173,13 @@ fn script_of(world: &mut World, at: At, cmd: &Cmd, script: &str, args: &[&str]) 
         return says("");
     }
     if script.contains(".hapair-$2.new") {
-        return share(
-            world,
-            at,
-            &format!("{}/.hapair-{}", args[0], args[1]),
-            "0644",
-            format!("{} word", args[1]).as_bytes(),
-        );
+        let bytes = format!("{} word", args[1]).into_bytes();
+        return share(world, at, &format!("{}/.hapair-{}", args[0], args[1]), bytes);
     }
     if script.contains("ssh-keygen -q -t ") {
         world.machines[me].key = true;
         world.machines[me].done.insert("ssh folder".to_owned());
         return says("");
-    }
-    if script.contains("is not mounted: $1 was not written") {
-        return share(world, at, args[0], args[1], &cmd.stdin);
     }
     if script.contains("crm_simulate") {
         return says("");
@@ -198,23 +190,27 @@ fn script_of(world: &mut World, at: At, cmd: &Cmd, script: &str, args: &[&str]) 
     says("")
 }
 
-fn share(world: &mut World, at: At, path: &str, mode: &str, bytes: &[u8]) -> Output {
+fn share(world: &mut World, at: At, path: &str, bytes: Vec<u8>) -> Output {
     if !world.machines[at.index()].mounted {
         return fails(1, "not mounted");
     }
-    let entry = Entry { bytes: bytes.to_vec(), mode: mode.to_owned(), owner: "root:root".to_owned() };
+    let entry = Entry { bytes, mode: "0644".to_owned(), owner: "root:root".to_owned() };
     world.shared.insert(path.to_owned(), entry);
     says("")
 }
 
-/// `$1` path `$2` mode or keep `$3` owner `$4` size `$5` backup's name `$6` size of the old content.
+/// `$1` path `$2` mode or keep `$3` owner `$4` size `$5` backup's name `$6` size of the old content `$7` shared mount.
 fn write(world: &mut World, at: At, cmd: &Cmd, args: &[&str]) -> Output {
     let machine = &mut world.machines[at.index()];
-    let [path, mode, owner, size, _, old] = args else { return fails(2, "usage") };
+    let [path, mode, owner, size, _, old, guard] = args else { return fails(2, "usage") };
+    if !guard.is_empty() && !machine.mounted {
+        return fails(1, "not mounted");
+    }
+    let files = if guard.is_empty() { &mut machine.files } else { &mut world.shared };
     if cmd.stdin.len().to_string() != *size {
         return fails(74, "did not arrive whole");
     }
-    let before = machine.files.get(*path).cloned();
+    let before = files.get(*path).cloned();
     let mut bytes = cmd.stdin.clone();
     if let Ok(old) = old.parse::<usize>() {
         let there = before.as_ref().map(|file| file.bytes.clone()).unwrap_or_default();
@@ -228,9 +224,13 @@ fn write(world: &mut World, at: At, cmd: &Cmd, args: &[&str]) -> Output {
         (None, "keep") => ("0644".to_owned(), "root:root".to_owned()),
         (_, mode) => (mode.to_owned(), (*owner).to_owned()),
     };
-    machine.before.entry((*path).to_owned()).or_insert(before);
+    // What hapair made on the shared mount stays there behind an undo, and is known by what was written.
+    let theirs = before.as_ref().is_some_and(|file| machine.written.get(*path) != Some(&file.bytes));
+    if guard.is_empty() || theirs {
+        machine.before.entry((*path).to_owned()).or_insert(before);
+    }
     machine.written.insert((*path).to_owned(), bytes.clone());
-    machine.files.insert((*path).to_owned(), Entry { bytes, mode, owner });
+    files.insert((*path).to_owned(), Entry { bytes, mode, owner });
     says("")
 }
 

@@ -224,17 +224,13 @@ pub fn of(world: &World, at: At, action: &Action, index: usize, cmd: &Cmd) -> Ou
                 None => says("<r/>"),
             }
         }
-        (Action::SharedFile(_) | Action::DiskImage(_), 0) => {
+        (Action::SharedFile(_) | Action::VmConfig(_) | Action::DiskImage(_), 0) => {
             if machine.mounted {
                 says("")
             } else {
                 fails(1, "")
             }
         }
-        (Action::SharedFile(file), 1) => match shared(world, at, &file.path) {
-            Some(entry) => says(format!("{} regular file\n", entry.mode.trim_start_matches('0'))),
-            None => fails(1, ""),
-        },
         (Action::Verify(_), 2) => says(if machine.mounted { "/dev/drbd0 /drbd0 ocfs2 rw,noatime 0 0\n" } else { "" }),
         (Action::Verify(verify), 3) => {
             let here = at == At::First;
@@ -253,6 +249,9 @@ pub fn other(world: &World, at: At, cmd: &Cmd) -> Output {
     let found = |path: &str| machine.files.get(path).or_else(|| shared(world, at, path));
     if words.get(2).is_some_and(|script| script.contains("exit 112")) && !world.running(at) && !world.cib.is_empty() {
         return fails(112, "the cluster does not run on this node");
+    }
+    if back::unmounted(machine, &words) {
+        return fails(hapair::undo::NOT_MOUNTED, "");
     }
     if let Some(nothing) = back::nothing(world, at, &words) {
         return if nothing { says("") } else { fails(1, "") };
