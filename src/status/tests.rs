@@ -5,6 +5,7 @@ use crate::cluster::{BanView, FencingView, NodeView, ResourceView};
 use crate::node::Output;
 
 mod remedy;
+mod sbd;
 
 pub(crate) const GOOD: &str = "version: 8.4.11 (api:1/proto:86-101)\n 0: cs:Connected ro:Primary/Primary ds:UpToDate/UpToDate C r-----\n    ns:8 nr:0 dw:8 dr:0 al:1 bm:0 lo:0 pe:0 ua:0 ap:0 ep:1 wo:f oos:0\n";
 pub(crate) const MOUNTS: &str = "none / ext4 rw 0 0\n/dev/drbd0 /drbd0 ocfs2 rw,noatime 0 0\n";
