@@ -7,6 +7,7 @@ mod case;
 mod configuration;
 pub mod login;
 pub mod object;
+pub mod sbd;
 mod wrong;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use serde::Serialize;
 use crate::node::{Cmd, Output};
 
 pub use case::{Case, Cut, Look, Stage};
-pub use configuration::hash;
+pub use configuration::{Configuration, by_sbd, hash};
 pub use wrong::Wrong;
 
 const LOOK: &str = include_str!("fencing/look.sh");
@@ -47,7 +48,7 @@ pub struct Proof {
     pub old_boot: String,
     /// And after.
     pub new_boot: String,
-    /// Hash of the fencing configuration that it holds for.
+    /// Fencing configuration that it holds for, as [`Configuration::text`] gives it.
     pub configuration: String,
 }
 
@@ -103,7 +104,7 @@ impl Proof {
 pub struct Skipped {
     /// When.
     pub date: String,
-    /// Hash of the fencing configuration that it was said of.
+    /// Fencing configuration that it was said of, as [`Configuration::text`] gives it.
     pub configuration: String,
 }
 

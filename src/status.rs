@@ -8,6 +8,7 @@ pub mod memory;
 mod mirror;
 pub mod node;
 pub mod proof;
+mod sbd;
 mod split_brain;
 pub mod trouble;
 pub mod vm;
@@ -93,6 +94,7 @@ impl Standing {
         let mut troubles = trouble::all(answers, &nodes, view.as_ref(), &vms);
         troubles.extend(loss::troubles(answers, &nodes, &vms));
         troubles.extend(left::troubles(answers, &nodes));
+        troubles.extend(sbd::troubles(answers, &nodes));
         troubles.extend(unproved);
         Self { nodes, view, vms, fencing, losses, troubles }
     }

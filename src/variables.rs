@@ -182,6 +182,8 @@ fn vm_variables(answers: &Answers, vm: &Vm) -> Value {
 fn fencing_variables(fencing: &Fencing, nodes: [&str; 2]) -> Value {
     let mut variables = method_variables(&fencing.method);
     variables["accept_unsafe"] = json!(fencing.accept_unsafe_ssh);
+    // A piece of script for the step stonith; the preflight and the status have the same.
+    variables["softdog"] = json!(crate::fencing::sbd::SOFTDOG);
     variables["accept_softdog"] = json!(fencing.accept_unsafe_softdog);
     variables["skip_proof"] = json!(fencing.skip_proof);
     variables["objects"] = json!(crate::fencing::object::ids(&fencing.method, nodes).join(" "));

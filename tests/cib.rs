@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use hapair::action::cib::Cib;
 use hapair::action::kind::Action;
+use hapair::action::{Act as _, Memory, Seen, State};
 use hapair::answers::load::Secrets as Values;
 use hapair::fencing::object;
-use hapair::node::At;
+use hapair::node::{At, Output};
 use hapair::secrets::Secrets;
 use hapair::setup::{Places, Setup};
 use parsers::Tree;
@@ -105,6 +107,67 @@ fn the_fencing_that_is_looked_for_is_the_one_that_is_loaded() {
         assert!(!wanted.is_empty(), "{example}");
     }
     assert_eq!(methods, ["ipmi", "ssh", "sbd", "agent", "levels"]);
+}
+
+/// An answers file's fencing, as the plan loads it.
+fn fencing(example: &str) -> Cib {
+    let answers = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/{example}.yaml"));
+    let setup = Setup::load(&answers, Places::default(), Values::Leave).unwrap();
+    let (platform, found) = setup.offline().unwrap();
+    let plan = setup.plan(&platform, &found, &Secrets::placeholders()).unwrap();
+    let stonith = plan.steps.iter().find(|step| step.step.id == "stonith").unwrap();
+    let mut all = stonith.actions.iter().filter_map(|action| match action.any() {
+        Some(Action::Cib(cib)) => Some(cib.clone()),
+        _ => None,
+    });
+    all.next().unwrap()
+}
+
+/// From a BMC to an agent and back, by the orders themselves and the cluster's own cibadmin, on a CIB in a file.
+#[test]
+fn a_device_that_became_another_one_keeps_nothing_of_the_one_before() {
+    let tree = Tree::get();
+    let answers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/examples/tutorial.yaml");
+    let setup = Setup::load(&answers, Places::default(), Values::Leave).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("cib.xml"), whole(&setup)).unwrap();
+    let on = |line: &str| tree.run(folder.path(), "any", &[], &format!("export CIB_file=/files/cib.xml; {line}"));
+    let look = || {
+        let (code, said) = on("cibadmin -Q -o configuration");
+        assert_eq!(code, 0, "{said}");
+        Output { code, stdout: said.into_bytes(), ..Output::default() }
+    };
+    let agents = |xml: &str| (xml.matches("external/ipmi").count(), xml.matches("fence_virsh").count());
+    for (example, wanted) in [("answers/good/agent", (0, 2)), ("examples/tutorial", (2, 0))] {
+        let cib = fencing(example);
+        let orders = {
+            let seen = [look()];
+            let memory = Memory::default();
+            let seen = Seen { outputs: [&seen, &seen], memory: &memory };
+            assert!(matches!(cib.judge(At::First, &seen), State::Drift(_)), "{example}");
+            cib.orders(At::First, &seen).unwrap()
+        };
+        assert_eq!(orders.len(), 3, "two devices, and all of it: {example}");
+        for order in orders {
+            fs::write(folder.path().join("in.xml"), &order.cmd.stdin).unwrap();
+            let line = order.cmd.argv.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" ");
+            let (code, said) = on(&format!("{line} < /files/in.xml"));
+            assert_eq!(code, 0, "{line}: {said}");
+            // Never without a device for each of the two, and never with fencing off.
+            let between = look().text();
+            assert_eq!(between.matches("class=\"stonith\"").count(), 2, "{between}");
+            assert!(between.contains("name=\"stonith-enabled\" value=\"true\""), "{between}");
+        }
+        let after = [look()];
+        assert_eq!(agents(&after[0].text()), wanted, "{example}");
+        let kept = |name: &str| after[0].text().contains(&format!("name=\"{name}\""));
+        assert_eq!((kept("passwd"), kept("identity_file")), (wanted.0 > 0, wanted.1 > 0), "{example}");
+        let memory = Memory::default();
+        let seen = Seen { outputs: [&after, &after], memory: &memory };
+        assert_eq!(cib.judge(At::First, &seen), State::Satisfied, "{example}");
+        let (code, said) = on("crm_verify -V --xml-file /files/cib.xml");
+        assert_eq!(code, 0, "{said}");
+    }
 }
 
 #[test]

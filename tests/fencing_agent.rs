@@ -22,7 +22,8 @@ fn looks(words: &str) -> Vec<String> {
     let scripts = actions.filter_map(|action| match action {
         Action::Command(command) if command.run.join(" ").contains(words) => {
             assert_eq!(command.run, command.unless, "it orders nothing that its look does not");
-            Some(command.run[2].clone())
+            // As the plan renders it.
+            Some(command.run[2].replace("{{ fencing.softdog }}", hapair::fencing::sbd::SOFTDOG))
         }
         _ => None,
     });
@@ -59,14 +60,15 @@ fn an_sbd_disk_whose_times_can_not_work_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sbd");
     let here = folder.path().to_str().unwrap();
-    let at = |header: &str, watchdog: &str, backing: &str| {
+    let run = |header: &str, watchdog: &str, backing: &str, script: &str| {
         // As sbd 1.5 prints it.
         std::fs::write(&path, format!("#!/bin/sh\n[ \"$*\" = '-d /dev/sdz dump' ] || exit 1\n{header}")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let words = ["env".to_owned(), format!("PATH={here}:/usr/bin:/bin"), "/bin/sh".to_owned(), "-c".to_owned()];
-        let more = [script.as_str(), "sh", "/dev/sdz ", watchdog, "false", backing].map(str::to_owned);
+        let more = [script, "sh", "/dev/sdz ", watchdog, "false", backing].map(str::to_owned);
         Local::new().exec(&Cmd::read(words.into_iter().chain(more))).unwrap()
     };
+    let at = |header: &str, watchdog: &str, backing: &str| run(header, watchdog, backing, script);
     // Any character device will do: which watchdog it is can't be seen in a test.
     let on = |header: &str| at(header, "/dev/null", "/dev/sda3");
     let times = |watchdog: u32, wait: u32| {
@@ -88,5 +90,14 @@ fn an_sbd_disk_whose_times_can_not_work_is_named() {
     assert!(none.code == 1 && none.errors().starts_with("there is no watchdog /dev/no-watchdog"), "{}", none.errors());
     let same = at(&times(5, 10), "/dev/null", "/dev/sdz");
     assert!(same.code == 1 && same.errors().starts_with("/dev/sdz is the disk of DRBD"), "{}", same.errors());
+    // The kernel's own timer, under whatever name; `/dev/null` stands for the device.
+    std::fs::create_dir(folder.path().join("null")).unwrap();
+    std::fs::write(folder.path().join("null/identity"), "Software Watchdog\n").unwrap();
+    let softdog = run(&times(5, 10), "/dev/null", "/dev/sda3", &script.replace("/sys/class/watchdog", here));
+    assert!(
+        softdog.code == 1 && softdog.errors().starts_with("the watchdog /dev/null is softdog"),
+        "{}",
+        softdog.errors()
+    );
     assert!(on("echo nothing\n").errors().contains("says watchdog ? s and msgwait ? s"));
 }

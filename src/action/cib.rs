@@ -2,7 +2,8 @@
 //!
 //! They are loaded by `cibadmin -M -c` (create or modify): the same objects again are no error, where `-C` gives 108 and
 //! a plain `-M` of something new gives 105. A template may hold one section, or `<configuration>` with several: all of
-//! it is one change, so no resource starts before its constraints are there.
+//! it is one change, so no resource starts before its constraints are there. Merging takes nothing out: a fencing device that
+//! became another one is replaced (`cibadmin -R --xpath`), each in one change, so that it is never missing.
 
 mod compare;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use self::compare::{Comparison, compare, in_section};
+use self::compare::{Comparison, Replaced, compare, in_section};
 use super::command::{Command, Where};
 use super::{Act, Change, Order, Refusal, RefusalKind, Scope, Seen, State};
 use crate::cluster::NOT_CONNECTED;
@@ -78,6 +79,13 @@ impl Cib {
     fn load(&self, section: &str, objects: impl Into<Vec<u8>>) -> Cmd {
         Cmd::write(["cibadmin", "-M", "-c", "-o", section, "--xml-pipe"]).stdin(objects).secret(self.is_secret())
     }
+
+    /// In the place of the device of that id: it goes and comes in one change of the CIB, and fencing stays enabled.
+    fn replace(&self, device: Replaced) -> Cmd {
+        let place = format!("//primitive[@id='{}']", device.id);
+        let words = ["cibadmin", "-R", "--xpath", place.as_str(), "--xml-pipe"];
+        Cmd::write(words).stdin(device.xml).secret(self.is_secret())
+    }
 }
 
 impl Act for Cib {
@@ -117,7 +125,15 @@ impl Act for Cib {
                 State::Satisfied
             };
         }
-        let change = Change::new(format!("load {}: {}", self.title, named(&found.ids)));
+        let mut summary = format!("load {}: {}", self.title, named(&found.ids));
+        if !found.replaced.is_empty() {
+            let ids: Vec<String> = found.replaced.iter().map(|device| device.id.clone()).collect();
+            summary.push_str(&format!(
+                "; replaced as a whole, since its agent is another one or it has parameters that the answers have not: {}",
+                named(&ids)
+            ));
+        }
+        let change = Change::new(summary);
         State::Drift(if self.is_secret() { change } else { change.diff(found.diff) })
     }
 
@@ -161,7 +177,8 @@ exit 0"#;
         let load = Order::new(at, self.load(&self.section, found.payload));
         let held = live.contains(HOLD_ID);
         if self.takeover != "true" || !(found.new_objects || held) {
-            return Ok(vec![load]);
+            let replaced = found.replaced.into_iter().map(|device| Order::new(at, self.replace(device)));
+            return Ok(replaced.chain([load]).collect());
         }
         let limit = Duration::from_secs(300);
         let again = if held { "again" } else { "" };
@@ -277,6 +294,39 @@ mod tests {
         assert_eq!(orders.len(), 4);
         // What the cluster saw before may not be so any more.
         assert_eq!(orders[2].cmd.argv.last().map(String::as_str), Some("again"));
+    }
+
+    #[test]
+    fn another_fencing_device_takes_the_place_of_the_old_one_and_fencing_stays_enabled() {
+        const NEW: &str = r#"<configuration><resources><primitive id="fence-node1" class="stonith" type="fence_apc"><instance_attributes id="p"><nvpair id="p-passwd" name="passwd" value="hidden-word"/></instance_attributes></primitive></resources></configuration>"#;
+        let device = Cib {
+            section: "configuration".to_owned(),
+            content: Some(NEW.to_owned()),
+            secret: "true".to_owned(),
+            ..cib("")
+        };
+        let old = r#"<resources><primitive id="fence-node1" class="stonith" type="external/ipmi"><instance_attributes id="p"><nvpair id="p-u" name="userid" value="admin"/></instance_attributes></primitive></resources>"#;
+        let live = EMPTY.replace("<resources/>", old);
+        let (state, orders) = judge(&device, out(0, &live), out(0, &live));
+        let State::Drift(change) = state else { panic!("{state:?}") };
+        assert!(
+            change.summary.contains("replaced as a whole") && change.summary.ends_with("fence-node1"),
+            "{change:?}"
+        );
+        assert!(!format!("{change:?}").contains("hidden-word"));
+        let orders = orders.expect("orders");
+        let argv: Vec<String> = orders.iter().map(|order| order.cmd.argv.join(" ")).collect();
+        assert_eq!(
+            argv,
+            [
+                "cibadmin -R --xpath //primitive[@id='fence-node1'] --xml-pipe",
+                "cibadmin -M -c -o configuration --xml-pipe"
+            ]
+        );
+        assert!(orders.iter().all(|order| order.cmd.secret), "the password is on standard input, and is not shown");
+        let sent = String::from_utf8_lossy(&orders[0].cmd.stdin).into_owned();
+        assert!(sent.starts_with("<primitive id=\"fence-node1\"") && !sent.contains("userid"), "{sent}");
+        assert!(!argv.concat().contains("stonith-enabled") && !sent.contains("stonith-enabled"));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use roxmltree::Document;
 
-use super::{Fields, Kept, Proof, Wrong, hash, lines, look, parse};
+use super::configuration::is_of;
+use super::{Configuration, Fields, Kept, Proof, Wrong, by_sbd, hash, lines, look, parse, sbd};
 use crate::action::wait::views;
 use crate::action::{Seen, State};
 use crate::cluster::{CRM_MON, ClusterView, NOT_CONNECTED, ResourceView};
@@ -28,7 +29,7 @@ pub struct Look {
     case: Case,
     kept: [Kept; 2],
     views: [ClusterView; 2],
-    /// Hash of the fencing configuration as it is.
+    /// Fencing configuration as it is, as it is kept in a record.
     pub configuration: String,
     /// Each node's DRBD: `Primary/Secondary`, with a word before it unless all is well; `-` when it is not up.
     drbd: [String; 2],
@@ -99,7 +100,7 @@ impl Case {
         self.mixed_up(&kept, attempt).or_else(|| {
             let configuration = hash(&seen.get(by, 4).text(), &kept[by.index()].install).ok()?;
             let fenced = last_success(&seen.get(by, 5).text(), self.name());
-            if attempt.get("configuration") == Some(&configuration) {
+            if attempt.get("configuration").is_some_and(|kept| is_of(kept, &configuration)) {
                 self.ran_on(&kept, attempt, &fenced)
             } else {
                 None
@@ -116,6 +117,7 @@ impl Case {
             Cmd::read(["cat", "/proc/mounts"]),
             Cmd::read(["cibadmin", "-Q", "-o", "configuration"]),
             Cmd::read(["stonith_admin", "--history", self.name(), "--output-as=xml"]),
+            sbd::look(),
         ]
     }
 
@@ -134,9 +136,16 @@ impl Case {
                 code => format!("cibadmin gave exit code {code} on {}", self.by()),
             }));
         }
-        let configuration = hash(&cib.text(), &kept[by.index()].install).map_err(State::Unknown)?;
+        let (xml, salt) = (cib.text(), &kept[by.index()].install);
+        let cib = hash(&xml, salt).map_err(State::Unknown)?;
+        let views = views(seen, 1)?;
+        let told = At::BOTH.map(|at| sbd::parse(seen.get(at, 6)));
+        let parts = by_sbd(&xml).then(|| told.each_ref().map(|sbd| sbd.as_ref().map_err(Clone::clone)));
+        let names = self.nodes.each_ref().map(String::as_str);
+        // What can't be read is no reason to switch anybody off once more, and no proof either.
+        let configuration = Configuration::new(cib, salt, names, parts).text().map_err(State::Unknown)?;
         Ok(Look {
-            views: views(seen, 1)?,
+            views,
             drbd: At::BOTH.map(|at| roles(&seen.get(at, 2).text())),
             mounted: At::BOTH.map(|at| {
                 let text = seen.get(at, 3).text();

@@ -1,7 +1,8 @@
-//! The fencing configuration of a CIB, as a hash: what a proof holds for.
+//! The fencing configuration of a pair, as hashes: what a proof holds for.
 
 use roxmltree::{Document, Node};
-use sha2::{Digest as _, Sha256};
+
+use super::sbd::{Sbd, short};
 
 /// Properties of the cluster that decide how it fences.
 const PROPERTIES: [&str; 6] = [
@@ -50,8 +51,87 @@ pub fn hash(xml: &str, salt: &str) -> Result<String, String> {
         }
     }
     facts.sort_unstable();
-    let hash = Sha256::digest(format!("{salt}\n{}", facts.join("\n")));
-    Ok(hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Ok(short(&format!("{salt}\n{}", facts.join("\n"))))
+}
+
+/// Whether SBD takes part in the fencing of a CIB: as a device of its own, under whatever method, or by the watchdog alone.
+/// `xml` is its `<configuration>`.
+pub fn by_sbd(xml: &str) -> bool {
+    const AGENTS: [&str; 3] = ["external/sbd", "fence_sbd", "fence_watchdog"];
+    let Ok(document) = Document::parse(xml) else { return false };
+    document.descendants().any(|node| {
+        let device = node.has_tag_name("primitive") && node.attribute("class") == Some("stonith");
+        let alone = node.has_tag_name("nvpair") && node.attribute("name") == Some("stonith-watchdog-timeout");
+        (device && node.attribute("type").is_some_and(|agent| AGENTS.contains(&agent)))
+            || (alone && node.attribute("value").is_some_and(|value| !["0", "0s"].contains(&value)))
+    })
+}
+
+/// What a proof holds for: the hash of the CIB, and where SBD takes part one of each node's SBD. Only what both sides tell is
+/// compared: a node that could not be asked has changed nothing, and has not stayed as it was either.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    cib: String,
+    sbd: Vec<Result<String, String>>,
+}
+
+impl Configuration {
+    /// `cib` is what [`hash`] gave of it, `names` are those of the nodes, `sbd` is what each says of its SBD, or why it says
+    /// nothing; `None`: SBD takes no part.
+    pub fn new(cib: String, salt: &str, names: [&str; 2], sbd: Option<[Result<&Sbd, String>; 2]>) -> Self {
+        let of = |(name, sbd): (&str, Result<&Sbd, String>)| {
+            sbd.and_then(|sbd| sbd.hash(salt)).map_err(|why| format!("{name}: {why}"))
+        };
+        Self { cib, sbd: sbd.map(|sbd| names.into_iter().zip(sbd).map(of).collect()).unwrap_or_default() }
+    }
+
+    /// As it is kept in a record.
+    ///
+    /// # Errors
+    /// What can't be told of it, for people.
+    pub fn text(&self) -> Result<String, String> {
+        let why = self.untold();
+        if !why.is_empty() {
+            return Err(format!("how SBD is set can't be told: {why}"));
+        }
+        let sbd = self.sbd.iter().filter_map(|part| part.as_deref().ok());
+        Ok([self.cib.as_str()].into_iter().chain(sbd).collect::<Vec<_>>().join("+"))
+    }
+
+    /// Why a part of it can't be told; empty: all of it can.
+    pub fn untold(&self) -> String {
+        self.sbd.iter().filter_map(|part| part.as_ref().err()).cloned().collect::<Vec<_>>().join("; ")
+    }
+
+    /// Whether it is that of a record; `None` when that can't be told.
+    pub fn is(&self, kept: &str) -> Option<bool> {
+        let mut parts = kept.split('+');
+        if parts.next() != Some(&self.cib) || parts.clone().count() != self.sbd.len() {
+            return Some(false);
+        }
+        let same: Vec<Option<bool>> =
+            self.sbd.iter().zip(parts).map(|(now, kept)| now.as_ref().ok().map(|now| now == kept)).collect();
+        if same.contains(&Some(false)) {
+            return Some(false);
+        }
+        (!same.contains(&None)).then_some(true)
+    }
+
+    /// In what it differs from that of a record, for people.
+    pub fn difference(&self, kept: &str) -> &'static str {
+        if !is_of(kept, &self.cib) {
+            "the fencing configuration was changed since the last proof"
+        } else if !kept.contains('+') {
+            "SBD's own settings were no part of the last proof"
+        } else {
+            "SBD's settings, or the header of its disk, were changed since the last proof"
+        }
+    }
+}
+
+/// Whether a record is about a CIB of this hash.
+pub(super) fn is_of(kept: &str, cib: &str) -> bool {
+    kept.split('+').next() == Some(cib)
 }
 
 fn pairs<'a>(set: Node<'a, 'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
@@ -78,6 +158,41 @@ mod tests {
     fn changed(from: &str, to: &str) -> bool {
         assert!(CIB.contains(from), "{from}");
         hash(CIB, "i1").unwrap() != hash(&CIB.replace(from, to), "i1").unwrap()
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_neither_changed_nor_as_before() {
+        use crate::fencing::sbd::tests::{SOUND, said};
+        let sound = said(SOUND).unwrap();
+        let other = said(&SOUND.replace("(msgwait)  : 10", "(msgwait)  : 20")).unwrap();
+        let lost = said(&SOUND.replace("slot 0", "lost\nslot 0")).unwrap();
+        let of = |first, second| Configuration::new("c1".into(), "i1", ["node1", "node2"], Some([first, second]));
+        let away = || Err("it can't be asked".to_owned());
+        let now = of(Ok(&sound), Ok(&sound));
+        let kept = now.text().unwrap();
+        assert!(kept.starts_with("c1+") && kept.matches('+').count() == 2, "{kept}");
+        assert_eq!(now.is(&kept), Some(true));
+        assert_eq!(of(Ok(&sound), Ok(&lost)).is(&kept), None);
+        assert_eq!(of(away(), Ok(&sound)).is(&kept), None);
+        assert_eq!(of(away(), Ok(&sound)).untold(), "node1: it can't be asked");
+        assert!(of(away(), Ok(&sound)).text().unwrap_err().contains("node1: it can't be asked"));
+        // One that tells something else is enough, whatever the other one would say.
+        assert_eq!(of(away(), Ok(&other)).is(&kept), Some(false));
+        assert!(now.difference(&of(Ok(&other), Ok(&sound)).text().unwrap()).starts_with("SBD's settings"));
+        // A record from before; and pairs without SBD, of which nothing else is asked than before.
+        assert_eq!(now.is("c1"), Some(false));
+        assert!(now.difference("c1").contains("no part of the last proof") && now.difference("c2").contains("changed"));
+        let without = Configuration::new("c1".into(), "i1", ["node1", "node2"], None);
+        assert_eq!((without.text(), without.is("c1"), without.is("c2")), (Ok("c1".into()), Some(true), Some(false)));
+    }
+
+    #[test]
+    fn sbd_takes_part_by_its_device_or_by_the_watchdog_alone() {
+        let without = by_sbd(CIB);
+        let levels = CIB.replace("external/ipmi", "fence_sbd");
+        let alone = CIB.replace("cluster-delay", "stonith-watchdog-timeout");
+        assert_eq!((without, by_sbd(&levels), by_sbd(&alone)), (false, true, true));
+        assert!(!by_sbd(&alone.replace("60s\"/></cluster", "0\"/></cluster")));
     }
 
     #[test]

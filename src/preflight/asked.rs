@@ -7,12 +7,13 @@ use super::wire::Used;
 use crate::answers::{Answers, Bmc, FencingMethod};
 use crate::facts::clock;
 use crate::fencing::login::{self, Login};
+use crate::fencing::sbd::SOFTDOG;
 use crate::node::{At, Cmd, Lost, Node, Output};
 
 const SOURCES: &str = include_str!("sources.sh");
 
 /// An RMCP presence ping (ASF 2.0, section 3.2.4.2; IPMI 2.0, section 13.13) over UDP 623: every BMC answers it, without a
-/// password. And an echo request of the system's own ping for other power switches.
+/// password. And an echo request of the system's own ping for other power switches. [`SOFTDOG`] stands before it.
 const REACH: &str = r#"
 for target; do
 	host=${target#*:}
@@ -29,13 +30,7 @@ for target; do
 		;;
 	ping:*) ping -c 2 -i 0.3 -W 2 "$host" >/dev/null 2>&1 && echo "$target yes" || echo "$target no" ;;
 	block:*) [ -b "$host" ] && echo "$target yes" || echo "$target no" ;;
-	hard:*)
-		# The kernel's own timer (softdog) names itself so.
-		host=$(readlink -f "$host") name=${host##*/} identity=
-		[ "$name" = watchdog ] && name=watchdog0
-		[ -r "/sys/class/watchdog/$name/identity" ] && read -r identity <"/sys/class/watchdog/$name/identity"
-		case $identity in 'Software Watchdog') echo "$target no" ;; *) echo "$target yes" ;; esac
-		;;
+	hard:*) softdog "$host" && echo "$target no" || echo "$target yes" ;;
 	char:*) [ -c "$host" ] && echo "$target yes" || echo "$target no" ;;
 	esac
 done
@@ -113,6 +108,10 @@ fn bmcs(method: &FencingMethod, at: At) -> Vec<&Bmc> {
     }
 }
 
+fn reach() -> String {
+    format!("{SOFTDOG}{REACH}")
+}
+
 /// The reads for a node; `packages` may hold alternatives (`a|b`).
 fn reads(answers: &Answers, packages: &[String], at: At) -> Vec<Cmd> {
     let name = |at: At| answers.nodes[at.index()].name.as_str();
@@ -122,7 +121,7 @@ fn reads(answers: &Answers, packages: &[String], at: At) -> Vec<Cmd> {
         Cmd::read(["getent", "hosts", name(at)]),
         Cmd::read(["getent", "hosts", name(at.peer())]),
         Used::read(),
-        Cmd::read_sh(REACH, fencing).timeout(Duration::from_secs(30)),
+        Cmd::read_sh(&reach(), fencing).timeout(Duration::from_secs(30)),
         Cmd::read_sh(SOURCES, [mirror].into_iter().chain(packages.iter().cloned())).timeout(Duration::from_secs(180)),
     ];
     for bmc in bmcs(&answers.fencing.method, at) {
@@ -259,6 +258,22 @@ mod tests {
         assert!((6000..8000).contains(&clock.millis) && clock.unsure < 1000, "{clock:?}");
     }
 
+    /// The real script, where the kernel's own timer is the first of two watchdogs.
+    #[test]
+    fn the_kernels_own_timer_is_known_by_its_name() {
+        use crate::node::{Transport as _, local::Local};
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, identity) in [("watchdog0", "Software Watchdog\n"), ("watchdog1", "iTCO_wdt\n")] {
+            std::fs::create_dir(folder.path().join(name)).expect("made");
+            std::fs::write(folder.path().join(name).join("identity"), identity).expect("written");
+        }
+        let script = reach().replace("/sys/class/watchdog", &folder.path().to_string_lossy());
+        let output = Local::new()
+            .exec(&Cmd::read_sh(&script, ["hard:/dev/watchdog", "hard:/dev/watchdog1", "hard:/dev/watchdog2"]))
+            .expect("an output");
+        assert_eq!(output.text(), "hard:/dev/watchdog no\nhard:/dev/watchdog1 yes\nhard:/dev/watchdog2 yes\n");
+    }
+
     /// The real script on this machine: an RMCP ping to a BMC of our own making is answered.
     #[test]
     fn a_bmc_that_answers_is_seen() {
@@ -278,7 +293,7 @@ mod tests {
             bmc.send_to(&[6, 0, 255, 6, 0, 0, 17, 190, 64, 0, 0, 16], from).expect("a pong");
         });
         let cmd = Cmd::read_sh(
-            REACH,
+            &reach(),
             ["bmc:127.0.0.1", "char:/dev/null", "char:/etc/passwd", "block:/dev/null", "hard:/dev/null"],
         );
         let output = Local::new().exec(&cmd).expect("an output");

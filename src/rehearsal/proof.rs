@@ -142,7 +142,9 @@ fn fenced(stage: &Stage<'_>) -> Result<()> {
     let (first, second) = (first?, second?);
     // `hapair status` holds them against the fencing configuration as it is.
     let standing = Standing::look(&stage.setup.answers, stage.pair);
-    if let Some(trouble) = standing.troubles.iter().find(|trouble| trouble.name == "fencing-not-proved") {
+    if let Some(trouble) =
+        standing.troubles.iter().find(|trouble| ["fencing-not-proved", "fencing-untold"].contains(&trouble.name))
+    {
         bail!("`hapair status` says: {}", trouble.what);
     }
     let mut seen = Vec::new();

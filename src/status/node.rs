@@ -48,6 +48,10 @@ pub struct NodeStatus {
     pub fencing: fencing::Kept,
     /// Hash of the fencing configuration in its CIB, if the cluster runs.
     pub fencing_configuration: Option<String>,
+    /// SBD takes part in that.
+    pub fencing_by_sbd: bool,
+    /// SBD here, or why nothing can be said of it.
+    pub sbd: Result<fencing::sbd::Sbd, String>,
     /// Fencing devices and levels in its CIB; none while the cluster does not run.
     pub fencing_objects: Vec<fencing::object::Object>,
     /// Those of [`UNITS`] that systemd calls failed.
@@ -80,7 +84,7 @@ impl NodeStatus {
     /// # Errors
     /// When these are not as many as were asked for.
     pub fn of(answers: &Answers, outputs: &[Output]) -> Result<Self, Lost> {
-        let [drbd, mounts, cluster, links, hypervisor, load, memory, kept, cib, failed] = outputs else {
+        let [drbd, mounts, cluster, links, hypervisor, load, memory, kept, cib, failed, sbd] = outputs else {
             return Err(Lost::Dropped("it answered something else than was asked".to_owned()));
         };
         let kept = fencing::parse(kept);
@@ -88,6 +92,8 @@ impl NodeStatus {
             fencing_configuration: Some(cib)
                 .filter(|cib| cib.ok())
                 .and_then(|cib| fencing::hash(&cib.text(), &kept.install).ok()),
+            fencing_by_sbd: fencing::by_sbd(&cib.text()),
+            sbd: fencing::sbd::parse(sbd),
             fencing_objects: fencing::object::objects(&cib.text()).unwrap_or_default(),
             fencing: kept,
             vm_devices: if answers.storage.layout == Layout::DrbdPerVm { vm_devices(&drbd.text()) } else { Vec::new() },
@@ -121,6 +127,7 @@ pub fn reads(answers: &Answers) -> Vec<Cmd> {
                 .into_iter()
                 .chain(UNITS),
         ),
+        fencing::sbd::look(),
     ]
 }
 

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::node::NodeStatus;
-use super::trouble::Trouble;
+use super::trouble::{LOOKS, Trouble};
 use crate::answers::Answers;
-use crate::fencing::Proof;
+use crate::fencing::{Configuration, Proof};
 use crate::node::Lost;
 
 /// How far one node's fencing is proved.
@@ -19,6 +19,8 @@ pub struct Proved {
     pub last: Option<Proof>,
     /// When somebody wanted no proof of the configuration as it is.
     pub skipped: Option<String>,
+    /// Why the last proof is void, or why that can't be told.
+    pub why: Option<String>,
 }
 
 /// In a word.
@@ -29,6 +31,8 @@ pub enum State {
     Proved,
     /// For another one.
     Void,
+    /// It can't be told whether it is for the configuration as it is.
+    Untold,
     /// Somebody wanted none.
     Skipped,
     /// Never.
@@ -39,16 +43,22 @@ impl Proved {
     /// For people.
     pub fn words(&self) -> String {
         let node = &self.node;
+        let why = self.why.as_deref().unwrap_or("?");
         match (self.state, &self.last) {
             (State::Proved, Some(proof)) => format!("proved: {}", proof.words()),
             (State::Skipped, _) => format!(
                 "NOT PROVED that {node} can be switched off: the proof was left out on request on {}",
                 self.skipped.as_deref().unwrap_or("?")
             ),
-            (_, Some(proof)) => format!(
-                "NOT PROVED that {node} can be switched off: the fencing configuration was changed since the last proof ({})",
-                proof.words()
-            ),
+            (State::Untold, Some(proof)) => {
+                format!("whether the last proof still holds ({}) can't be told: {why}", proof.words())
+            }
+            (State::Untold, None) => {
+                format!("NOT PROVED that {node} can be switched off; whether that was wanted can't be told: {why}")
+            }
+            (_, Some(proof)) => {
+                format!("NOT PROVED that {node} can be switched off: {why} ({})", proof.words())
+            }
             (_, None) => format!("NOT PROVED that {node} can be switched off: it was never tried"),
         }
     }
@@ -57,24 +67,37 @@ impl Proved {
 /// Of both nodes; empty while the cluster answers on none of them, or is one that has no proofs (Heartbeat).
 pub(super) fn all(answers: &Answers, nodes: &[Result<NodeStatus, Lost>; 2]) -> Vec<Proved> {
     let known = || nodes.iter().filter_map(|node| node.as_ref().ok());
-    let Some(configuration) = known().find_map(|node| node.fencing_configuration.as_ref()) else { return Vec::new() };
+    let Some((of, cib)) = known().find_map(|node| Some((node, node.fencing_configuration.as_ref()?))) else {
+        return Vec::new();
+    };
+    let names = answers.nodes.each_ref().map(|node| node.name.as_str());
+    let sbd = of.fencing_by_sbd.then(|| {
+        nodes.each_ref().map(|node| match node {
+            Ok(node) => node.sbd.as_ref().map_err(Clone::clone),
+            Err(_) => Err("it can't be asked".to_owned()),
+        })
+    });
+    let now = Configuration::new(cib.clone(), &of.fencing.install, names, sbd);
     answers
         .nodes
         .iter()
         .map(|node| {
             let proofs = || known().filter_map(|status| status.fencing.proofs.get(&node.name));
-            let skips = known().filter_map(|status| status.fencing.skipped.as_ref());
+            let skips = || known().filter_map(|status| status.fencing.skipped.as_ref());
             let skipped =
-                skips.filter(|skipped| skipped.configuration == *configuration).map(|it| it.date.clone()).max();
-            let holds = proofs().find(|proof| proof.configuration == *configuration);
-            let last = holds.or_else(|| proofs().max_by(|a, b| a.date.cmp(&b.date))).cloned();
-            let state = match (holds, &skipped, &last) {
-                (Some(_), ..) => State::Proved,
-                (None, Some(_), _) => State::Skipped,
-                (None, None, Some(_)) => State::Void,
-                (None, None, None) => State::Never,
+                skips().filter(|skipped| now.is(&skipped.configuration) == Some(true)).map(|it| it.date.clone()).max();
+            let is = |wanted: Option<bool>| proofs().find(|proof| now.is(&proof.configuration) == wanted);
+            let (holds, untold) = (is(Some(true)), is(None));
+            let untold_skip = skips().any(|skipped| now.is(&skipped.configuration).is_none());
+            let last = holds.or(untold).or_else(|| proofs().max_by(|a, b| a.date.cmp(&b.date))).cloned();
+            let (state, why) = match (holds, &skipped, &last) {
+                (Some(_), ..) => (State::Proved, None),
+                (None, Some(_), _) => (State::Skipped, None),
+                _ if untold.is_some() || untold_skip => (State::Untold, Some(now.untold())),
+                (None, None, Some(last)) => (State::Void, Some(now.difference(&last.configuration).to_owned())),
+                (None, None, None) => (State::Never, None),
             };
-            Proved { node: node.name.clone(), state, last, skipped }
+            Proved { node: node.name.clone(), state, last, skipped, why }
         })
         .collect()
 }
@@ -86,6 +109,14 @@ pub(super) fn troubles(proved: &[Proved]) -> Vec<Trouble> {
     let open: Vec<&Proved> = proved.iter().filter(|one| one.state != State::Proved).collect();
     open.iter()
         .map(|one| {
+            if one.state == State::Untold {
+                let look = "(. /etc/default/sbd && IFS=';' && for disk in $SBD_DEVICE; do sbd -d \"$disk\" dump; done)";
+                return Trouble::new("fencing-untold", Some(&one.node), one.words()).mend(
+                    "the node that is named",
+                    look,
+                    LOOKS,
+                );
+            }
             let mut trouble = Trouble::new("fencing-not-proved", Some(&one.node), one.words());
             if one.state == State::Skipped {
                 trouble = trouble.mend(

@@ -5,6 +5,7 @@ use crate::cluster::{BanView, FencingView, NodeView, ResourceView};
 use crate::node::Output;
 
 mod remedy;
+mod sbd;
 
 pub(crate) const GOOD: &str = "version: 8.4.11 (api:1/proto:86-101)\n 0: cs:Connected ro:Primary/Primary ds:UpToDate/UpToDate C r-----\n    ns:8 nr:0 dw:8 dr:0 al:1 bm:0 lo:0 pe:0 ua:0 ap:0 ep:1 wo:f oos:0\n";
 pub(crate) const MOUNTS: &str = "none / ext4 rw 0 0\n/dev/drbd0 /drbd0 ocfs2 rw,noatime 0 0\n";
@@ -35,7 +36,8 @@ pub(crate) fn proved(cib: &str) -> String {
 }
 
 pub(crate) fn node(drbd: &str, mounts: &str) -> NodeStatus {
-    let outputs = [drbd, mounts, "", "", "xen\n", "0.10 0.20 0.30 1/99 1\n", MEMORY, &proved(CIB), CIB, ""].map(output);
+    let outputs =
+        [drbd, mounts, "", "", "xen\n", "0.10 0.20 0.30 1/99 1\n", MEMORY, &proved(CIB), CIB, "", ""].map(output);
     let mut node = NodeStatus::of(&answers(), &outputs).unwrap();
     node.cluster = Ok(view());
     node
@@ -286,7 +288,7 @@ fn vms_that_do_not_fit_on_the_other_node_are_a_trouble() {
 #[test]
 fn a_unit_that_failed_is_named_and_nothing_restarts_it() {
     let list = "corosync.service loaded failed failed Corosync Cluster Engine\nhapair-o2net.service loaded failed failed No answer\n";
-    let outputs = [GOOD, MOUNTS, "", "", "xen\n", "0 0 0\n", MEMORY, &proved(CIB), CIB, list].map(output);
+    let outputs = [GOOD, MOUNTS, "", "", "xen\n", "0 0 0\n", MEMORY, &proved(CIB), CIB, list, ""].map(output);
     let mut sick = NodeStatus::of(&answers(), &outputs).unwrap();
     sick.cluster = Ok(view());
     let standing = standing([Ok(sick), Ok(node(GOOD, MOUNTS))]);
@@ -305,7 +307,7 @@ fn a_device_of_a_vm_is_judged_as_the_main_one_is() {
     let two = format!("{GOOD} 1: cs:Connected ro:Secondary/Secondary ds:UpToDate/UpToDate C r-----\n    oos:0\n");
     let sick = two.replace("1: cs:Connected", "1: cs:StandAlone");
     let look = |text: &str| {
-        let outputs = [text, "", "", "", "xen\n", "0 0 0\n", MEMORY, &proved(CIB), CIB, ""].map(output);
+        let outputs = [text, "", "", "", "xen\n", "0 0 0\n", MEMORY, &proved(CIB), CIB, "", ""].map(output);
         let mut node = NodeStatus::of(&answers, &outputs).unwrap();
         node.cluster = Ok(view());
         Ok(node)

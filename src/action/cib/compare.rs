@@ -3,6 +3,9 @@
 //! Every element and every attribute of ours must be in the live CIB with the same value. What others added is left
 //! alone, and the order of elements means nothing. An `nvpair` is known by its set and its name: `crm_attribute` and
 //! the cluster itself give it other ids.
+//!
+//! A fencing device is all ours: of another agent, or with parameters that the answers have not, it is replaced as a whole.
+//! Merged, it would keep what was meant for the agent before, and a `pcmk_host_map` of it could have another node shot.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -22,8 +25,19 @@ pub(super) struct Comparison {
     pub diff: String,
     /// An object of the section itself (or of one of its sections) is missing altogether.
     pub new_objects: bool,
+    /// Fencing devices that are replaced as a whole.
+    pub replaced: Vec<Replaced>,
     /// The wanted objects, with the ids that the live CIB uses for the same `nvpair`.
     pub payload: String,
+}
+
+/// A fencing device that takes the place of one with the same id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Replaced {
+    /// Its id.
+    pub id: String,
+    /// The device, as it will be.
+    pub xml: String,
 }
 
 /// Wraps objects in their section, unless they come with it: `cibadmin` then loads all of them at once, or none.
@@ -78,7 +92,8 @@ pub(super) fn compare(section: &str, objects: &str, live: &str) -> Result<Compar
     } else {
         configuration.children().find(|child| child.has_tag_name(section))
     };
-    let mut walk = Walk { known: &known, ids: Vec::new(), diff: String::new(), new_objects: false };
+    let mut walk =
+        Walk { known: &known, ids: Vec::new(), diff: String::new(), new_objects: false, replaced: Vec::new() };
     let sections: Vec<(Node<'_, '_>, Option<Node<'_, '_>>)> = if section == "configuration" {
         elements(root).map(|child| (child, counterpart(child, other))).collect()
     } else {
@@ -93,7 +108,8 @@ pub(super) fn compare(section: &str, objects: &str, live: &str) -> Result<Compar
     }
     let mut payload = String::new();
     write_element(&mut payload, root, other, 0);
-    Ok(Comparison { ids: walk.ids, diff: walk.diff, new_objects: walk.new_objects, payload })
+    let Walk { ids, diff, new_objects, replaced, .. } = walk;
+    Ok(Comparison { ids, diff, new_objects, replaced, payload })
 }
 
 struct Walk<'w, 'live> {
@@ -101,6 +117,7 @@ struct Walk<'w, 'live> {
     ids: Vec<String>,
     diff: String,
     new_objects: bool,
+    replaced: Vec<Replaced>,
 }
 
 impl Walk<'_, '_> {
@@ -108,13 +125,34 @@ impl Walk<'_, '_> {
     fn element(&mut self, wanted: Node<'_, '_>, live: Option<Node<'_, '_>>, owner: Node<'_, '_>) -> Result<()> {
         let owner = if wanted.attribute("id").is_some() { wanted } else { owner };
         let Some(live) = live else {
-            self.free(wanted)?;
+            self.free(wanted, None)?;
             self.note(owner);
             let mut text = String::new();
             write_element(&mut text, wanted, None, 0);
             self.lines('+', &text);
             return Ok(());
         };
+        if stale(wanted, live) {
+            self.free(wanted, Some(live))?;
+            self.note(owner);
+            let (mut before, mut xml) = (String::new(), String::new());
+            write_element(&mut before, live, None, 0);
+            write_element(&mut xml, wanted, None, 0);
+            // What is no parameter of the agent stays as somebody set it, such as that the device is not to run.
+            if !wanted.children().any(|child| child.has_tag_name("meta_attributes")) {
+                let mut meta = String::new();
+                for set in live.children().filter(|child| child.has_tag_name("meta_attributes")) {
+                    write_element(&mut meta, set, None, 1);
+                }
+                if let Some(end) = xml.rfind("</") {
+                    xml.insert_str(end, &meta);
+                }
+            }
+            self.lines('-', &before);
+            self.lines('+', &xml);
+            self.replaced.push(Replaced { id: owner.attribute("id").unwrap_or_default().to_owned(), xml });
+            return Ok(());
+        }
         let differs = wanted.attributes().filter(|attribute| attribute.name() != "id").any(|attribute| {
             !is_left(wanted, attribute.name()) && live.attribute(attribute.name()) != Some(attribute.value())
         });
@@ -129,11 +167,14 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// No id of a new element may be in use: the cluster would refuse it with nothing but "does not conform".
-    fn free(&self, wanted: Node<'_, '_>) -> Result<()> {
+    /// No id of a new element may be in use, but by what it replaces: the cluster would refuse it with nothing but "does not
+    /// conform".
+    fn free(&self, wanted: Node<'_, '_>, replaces: Option<Node<'_, '_>>) -> Result<()> {
         for node in wanted.descendants().filter(Node::is_element) {
             let id = node.attribute("id").filter(|_| !node.has_tag_name("resource_ref"));
-            if let Some((id, other)) = id.and_then(|id| self.known.get(id).map(|other| (id, other))) {
+            let other = id.and_then(|id| self.known.get(id).map(|other| (id, other)));
+            let stays = |other: &Node<'_, '_>| !other.ancestors().any(|above| Some(above) == replaces);
+            if let Some((id, other)) = other.filter(|(_, other)| stays(other)) {
                 let place = other.parent_element().map(|parent| parent.tag_name().name()).unwrap_or_default();
                 bail!("the id {id} is already that of a <{}> in <{place}>", other.tag_name().name());
             }
@@ -157,6 +198,21 @@ impl Walk<'_, '_> {
 
 fn is_left(nvpair: Node<'_, '_>, attribute: &str) -> bool {
     attribute == "value" && nvpair.has_tag_name("nvpair") && nvpair.attribute("name") == Some(LEFT_TO_THE_USER)
+}
+
+/// Whether a fencing device of this id is another one: of another agent, or with parameters beside the wanted ones.
+fn stale(wanted: Node<'_, '_>, live: Node<'_, '_>) -> bool {
+    if !wanted.has_tag_name("primitive") || wanted.attribute("class") != Some("stonith") {
+        return false;
+    }
+    let parameters = |device: Node<'_, '_>| -> Vec<(String, String)> {
+        let sets = device.children().filter(|child| child.has_tag_name("instance_attributes"));
+        let text = |node: Node<'_, '_>, name: &str| node.attribute(name).unwrap_or_default().to_owned();
+        sets.flat_map(|set| elements(set).map(move |pair| (text(set, "id"), text(pair, "name")))).collect()
+    };
+    let ours = parameters(wanted);
+    ["class", "provider", "type"].iter().any(|name| wanted.attribute(*name) != live.attribute(*name))
+        || parameters(live).iter().any(|parameter| !ours.contains(parameter))
 }
 
 fn elements<'a, 'input>(node: Node<'a, 'input>) -> impl Iterator<Item = Node<'a, 'input>> {
@@ -190,6 +246,8 @@ fn tag(node: Node<'_, '_>, live: Option<Node<'_, '_>>) -> String {
 
 fn write_element(into: &mut String, node: Node<'_, '_>, live: Option<Node<'_, '_>>, depth: usize) {
     let indent = "  ".repeat(depth);
+    // What is replaced as a whole keeps no id of what was there.
+    let live = live.filter(|live| !stale(node, *live));
     let _ = writeln!(into, "{indent}{}", tag(node, live));
     let mut inner = elements(node).peekable();
     if inner.peek().is_none() {
@@ -312,6 +370,56 @@ mod tests {
         let objects = "<clone id=\"vm01\"><primitive id=\"x\" class=\"ocf\" provider=\"p\" type=\"t\"/></clone>";
         let error = compare("resources", objects, LIVE).expect_err("clash");
         assert_eq!(error.to_string(), "the id vm01 is already that of a <primitive> in <resources>");
+    }
+
+    const DEVICE: &str = r#"<configuration><resources><primitive id="fence-node1" class="stonith" type="fence_apc">
+        <instance_attributes id="fence-node1-params"><nvpair id="fence-node1-params-ip" name="ip" value="192.0.2.9"/></instance_attributes>
+        <operations><op id="fence-node1-monitor" name="monitor" interval="60s"/></operations>
+    </primitive></resources></configuration>"#;
+
+    fn beside(device: &str) -> String {
+        LIVE.replace("</resources>", &format!("{device}</resources>"))
+    }
+
+    #[test]
+    fn a_device_of_another_agent_keeps_nothing_of_the_one_before() {
+        let live = beside(
+            r#"<primitive id="fence-node1" class="stonith" type="external/ipmi"><instance_attributes id="fence-node1-params"><nvpair id="fence-node1-params-passwd" name="passwd" value="old"/><nvpair id="x-ip" name="ip" value="192.0.2.9"/></instance_attributes><meta_attributes id="m"><nvpair id="m-t" name="target-role" value="Stopped"/></meta_attributes></primitive>"#,
+        );
+        let found = compare("configuration", DEVICE, &live).expect("compares");
+        assert_eq!(found.ids, ["fence-node1"]);
+        let [device] = &found.replaced[..] else { panic!("{found:?}") };
+        assert_eq!(device.id, "fence-node1");
+        assert!(!device.xml.contains("passwd") && device.xml.contains("type=\"fence_apc\""), "{}", device.xml);
+        // What somebody has asked of it is no parameter of the agent.
+        assert!(device.xml.contains("name=\"target-role\" value=\"Stopped\""), "{}", device.xml);
+        assert!(Document::parse(&device.xml).is_ok(), "{}", device.xml);
+        assert!(found.diff.contains("-    <nvpair id=\"fence-node1-params-passwd\" name=\"passwd\" value=\"old\"/>"));
+        // Loaded behind it, under ids that are there by then.
+        assert!(found.payload.contains("id=\"fence-node1-params-ip\"") && !found.payload.contains("x-ip"));
+    }
+
+    #[test]
+    fn parameters_that_are_not_ours_go_with_a_device_and_stay_with_all_else() {
+        let same = DEVICE.replace("<configuration><resources>", "").replace("</resources></configuration>", "");
+        assert!(compare("configuration", DEVICE, &beside(&same)).expect("compares").ids.is_empty());
+        let more = |device: &str, pair: &str| {
+            device.replace("</instance_attributes>", &format!("{pair}</instance_attributes>"))
+        };
+        let pair = r#"<nvpair id="left" name="pcmk_host_map" value="node1:3"/>"#;
+        let found = compare("configuration", DEVICE, &beside(&more(&same, pair))).expect("compares");
+        assert_eq!((found.ids.len(), found.replaced.len()), (1, 1));
+        // A second set of them counts, too.
+        let set =
+            r#"</instance_attributes><instance_attributes id="other"><nvpair id="o" name="ip" value="192.0.2.8"/>"#;
+        assert_eq!(compare("configuration", DEVICE, &beside(&more(&same, set))).expect("compares").replaced.len(), 1);
+        // Another value is merged; and what is no fencing device keeps what others added.
+        let found =
+            compare("configuration", DEVICE, &beside(&same.replace("192.0.2.9", "192.0.2.7"))).expect("compares");
+        assert_eq!((found.ids.as_slice(), found.replaced.len()), (&["fence-node1-params-ip".to_owned()][..], 0));
+        let vm = |text: &str| text.replace("class=\"stonith\"", "class=\"ocf\"");
+        let found = compare("configuration", &vm(DEVICE), &beside(&vm(&more(&same, pair)))).expect("compares");
+        assert!(found.ids.is_empty() && found.replaced.is_empty());
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub(in crate::action) struct Nodes {
     pub(in crate::action) mounts: [String; 2],
     pub(in crate::action) crm_mon: String,
     pub(in crate::action) cib: String,
+    pub(in crate::action) sbd: [String; 2],
 }
 
 impl Nodes {
@@ -34,6 +35,7 @@ impl Nodes {
             // The sample's VM has another name.
             crm_mon: RUNNING.replace("ocf:pacemaker:Dummy", "ocf:heartbeat:Xen"),
             cib: CIB.to_owned(),
+            sbd: ["end\n".to_owned(), "end\n".to_owned()],
         }
     }
 
@@ -48,6 +50,7 @@ impl Nodes {
             self.mounts[index].clone(),
             self.cib.clone(),
             self.history.clone(),
+            self.sbd[index].clone(),
         ]
         .map(|text| Output { stdout: text.into_bytes(), ..Output::default() })
         .to_vec()
@@ -297,4 +300,38 @@ fn what_is_skipped_is_noted_on_both_and_holds_for_one_configuration() {
     assert!(fencing::parse(&nodes.outputs(At::Second)[0]).skipped.is_some());
     nodes.cib = CIB.replace("value=\"node1\"", "value=\"node7\"");
     assert!(matches!(nodes.shot(), State::Drift(_)));
+}
+
+#[test]
+fn a_proof_by_sbd_holds_for_its_settings_and_its_disk_too() {
+    use crate::fencing::sbd::tests::SOUND;
+    let mut nodes = Nodes::new();
+    nodes.cib = CIB.replace("type=\"null\"", "type=\"external/sbd\"");
+    nodes.sbd = [SOUND.to_owned(), SOUND.to_owned()];
+    let orders = nodes.with(|seen| shot().orders(At::First, seen)).unwrap();
+    nodes.keep(&orders);
+    at_the_order(&mut nodes);
+    fenced(&mut nodes);
+    assert_eq!(nodes.shot(), State::Satisfied);
+    let orders = nodes.with(|seen| proof("").orders(At::First, seen)).unwrap();
+    nodes.keep(&orders);
+    assert_eq!((nodes.shot(), nodes.proof()), (State::Satisfied, State::Satisfied));
+    // A disk that can't be read: nobody is switched off for that, and nothing is proved by it.
+    nodes.sbd[1] = SOUND.replace("slot 0", "lost\nslot 0");
+    let State::Unknown(why) = nodes.shot() else { panic!("{:?}", nodes.shot()) };
+    assert!(why.contains("can't be told: node2: /dev/sdz can't be read"), "{why}");
+    assert!(matches!(nodes.proof(), State::Unknown(_)));
+    assert!(nodes.with(|seen| shot().orders(At::First, seen)).is_err());
+    nodes.sbd[1] = String::new();
+    assert!(matches!(nodes.shot(), State::Unknown(_)));
+    // Another msgwait on the disk, as both see it.
+    nodes.sbd = [(); 2].map(|()| SOUND.replace("(msgwait)  : 10", "(msgwait)  : 30"));
+    assert!(matches!(nodes.shot(), State::Drift(_)), "{:?}", nodes.shot());
+    // A record of before, which knows nothing of SBD, does not stand for it.
+    nodes.sbd = [(); 2].map(|()| SOUND.to_owned());
+    let before = |kept: &String| {
+        kept.lines().map(|line| line.split('+').next().unwrap_or_default().to_owned() + "\n").collect::<String>()
+    };
+    nodes.kept = nodes.kept.each_ref().map(before);
+    assert!(matches!(nodes.shot(), State::Drift(_)), "{:?}", nodes.shot());
 }

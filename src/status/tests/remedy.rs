@@ -107,7 +107,7 @@ fn fencing_of_a_method_that_was_changed_is_named_with_what_takes_it_out() {
     use crate::fencing::object::tests::{SSH, cib};
     let with = |cib: &str| {
         let look = || {
-            let outputs = [GOOD, MOUNTS, "", "", "xen\n", "0 0 0\n", MEMORY, &proved(cib), cib, ""].map(output);
+            let outputs = [GOOD, MOUNTS, "", "", "xen\n", "0 0 0\n", MEMORY, &proved(cib), cib, "", ""].map(output);
             let mut node = NodeStatus::of(&answers(), &outputs).unwrap();
             node.cluster = Ok(view());
             Ok(node)

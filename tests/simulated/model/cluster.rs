@@ -31,7 +31,8 @@ fn configuration(world: &World) -> String {
     text + "</configuration>"
 }
 
-/// `cibadmin -M -c -o SECTION --xml-pipe` and `-D`.
+/// `cibadmin -M -c -o SECTION --xml-pipe`, `-D`, and `-R --xpath PLACE`. The first can't make another device of one that is
+/// there: merged, it would keep what was meant for the agent before.
 pub fn change(world: &mut World, at: At, cmd: &Cmd) -> Output {
     if let Some(output) = silent(world, at) {
         return output;
@@ -39,6 +40,13 @@ pub fn change(world: &mut World, at: At, cmd: &Cmd) -> Output {
     let text = String::from_utf8(cmd.stdin.clone()).unwrap();
     let document = Document::parse(&text).unwrap();
     let root = document.root_element();
+    if cmd.argv[1] == "-R" {
+        let id = root.attribute("id").unwrap();
+        assert_eq!(cmd.argv[3], format!("//primitive[@id='{id}']"), "it replaces itself");
+        let old = world.cib.get_mut("resources").and_then(|all| all.iter_mut().find(|object| object_id(object) == id));
+        *old.expect("what is replaced is there") = text[root.range()].to_owned();
+        return says("");
+    }
     let section = cmd.argv.iter().skip_while(|word| *word != "-o").nth(1).unwrap();
     if cmd.argv[1] == "-D" {
         let id = root.attribute("id").unwrap();
@@ -52,7 +60,14 @@ pub fn change(world: &mut World, at: At, cmd: &Cmd) -> Output {
         for object in section.children().filter(Node::is_element) {
             let new = text[object.range()].to_owned();
             match objects.iter_mut().find(|old| object_id(old) == object_id(&new)) {
-                Some(old) => *old = new,
+                Some(old) => {
+                    let agent = |object: &str| {
+                        let document = Document::parse(object).unwrap();
+                        document.root_element().attribute("type").unwrap_or_default().to_owned()
+                    };
+                    assert_eq!(agent(old), agent(&new), "an agent that is merged with another one");
+                    *old = new;
+                }
                 None => objects.push(new),
             }
         }

@@ -224,6 +224,8 @@ pub fn of(world: &World, at: At, action: &Action, index: usize, cmd: &Cmd) -> Ou
                 None => says("<r/>"),
             }
         }
+        // No SBD: the methods of these answers have none.
+        (Action::FencingCut(_) | Action::FencingShot(_) | Action::FencingProof(_), 6) => says("end\n"),
         (Action::SharedFile(_) | Action::VmConfig(_) | Action::DiskImage(_), 0) => {
             if machine.mounted {
                 says("")
