@@ -75,7 +75,7 @@ pub fn unit() -> Result<String> {
     let last = times >= TIMES;
     let words: Vec<OsString> =
         std::env::args_os().skip(1).filter(|word| !last || word != "--continue-after-reboot").collect();
-    let kept = ["HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"];
+    let kept = ["HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "HAPAIR_LAB"];
     let mut environment: Vec<_> = kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect();
     environment.push((COUNT, times.to_string().into()));
     let user = rustix::process::geteuid();
