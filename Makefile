@@ -2,7 +2,7 @@
 # make rehearse-xen  the same under real Xen in QEMU (minutes with KVM, about an hour emulated)
 # make test          all tests, the uml rehearsal included (under 30 minutes from a cold clone)
 # make matrix        the installer killed in every action, the power of each machine cut and its line silent in every step (hours)
-# make matrix-xen    the power of each QEMU machine cut in the steps that need Xen (hours emulated)
+# make matrix-xen    the power of each QEMU machine cut in the steps that need Xen, SBD there, a drill of live migration (hours emulated)
 # make figures       what needs no machine: damaged journals, generated answers, silent links, canary secrets, kills (minutes)
 # make drill         the drill, all eleven parts, on two throw-away machines; its page is drill.html (an hour and a half)
 # make guards        what a device may hold x destructive actions x consent, on real devices in one machine: the table
@@ -48,6 +48,7 @@ matrix: figures
 matrix-xen:
 	QEMU="$(QEMU)" tests/tools rehearse-xen
 	$(CARGO) run --quiet -- rehearse --engine qemu --harm power --harm-in xen-boot,vms $(if $(QEMU),--qemu $(QEMU))
+	$(CARGO) run --quiet -- rehearse --engine qemu --preinstalled --answers tests/answers/good/sbd.yaml --drill migrate $(if $(QEMU),--qemu $(QEMU))
 
 drill:
 	tests/tools rehearse
