@@ -93,6 +93,15 @@ impl Act for FencingShot {
             ),
             Stage::Open => {
                 let vms = look.vms_on_victim();
+                // Refused now it would keep the first one's proof from being made, for which the VMs had to come here.
+                if !vms.is_empty() && look.waits_for_other() {
+                    return State::Unknown(format!(
+                        "{} is switched off behind the proof of {}, once nothing runs on it that would be killed ({})",
+                        self.victim,
+                        self.by(),
+                        vms.join(", ")
+                    ));
+                }
                 if !vms.is_empty() {
                     return running(&self.victim, self.by(), &vms);
                 }
@@ -158,8 +167,11 @@ pub(super) fn refused(wrong: Wrong) -> State {
 
 /// Nobody's VM is killed for a proof.
 fn running(victim: &str, by: &str, vms: &[String]) -> State {
-    let moves: Vec<String> =
-        vms.iter().map(|vm| format!("crm_resource --ban --resource {vm} --node {victim}")).collect();
+    // Cleared before: what was sent here for the other one's proof may run nowhere else, and would stop.
+    let send = |vm: &String| {
+        format!("crm_resource --clear --resource {vm}; crm_resource --ban --resource {vm} --node {victim}")
+    };
+    let moves: Vec<String> = vms.iter().map(send).collect();
     Refusal::state(
         RefusalKind::Preflight,
         format!(

@@ -307,6 +307,12 @@ impl Look {
         found
     }
 
+    /// Whether the other node has still to be switched off: the second one's turn comes behind it.
+    pub fn waits_for_other(&self) -> bool {
+        let mut proofs = self.kept.iter().filter_map(|kept| kept.proofs.get(self.case.by()));
+        self.case.victim == At::Second && !proofs.any(|proof| proof.configuration == self.configuration)
+    }
+
     /// Resources that would die with the victim: all but fencing devices and clones.
     pub fn vms_on_victim(&self) -> Vec<String> {
         let there = self.mortal().filter(|resource| resource.nodes.iter().any(|node| node == self.case.name()));

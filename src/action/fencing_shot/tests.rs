@@ -286,6 +286,20 @@ fn nobody_is_shot_while_the_pair_is_not_whole_or_a_vm_would_die() {
         refusal.what.contains("b runs on node1") && refusal.next.contains("--ban --resource b --node node1"),
         "{refusal:?}"
     );
+    // Sent to the other one for that proof, it does not stand in the way of it: the second one's turn comes behind.
+    let mut moved = Nodes::new();
+    moved.crm_mon = moved.crm_mon.replace("node1", "nodeX").replace("node2", "node1").replace("nodeX", "node2");
+    let State::Unknown(why) = moved.shot() else { panic!("{:?}", moved.shot()) };
+    assert!(why.contains("behind the proof of node1") && why.contains("(b)"), "{why}");
+    let configuration = moved.with(|seen| shot().looked(seen)).unwrap().configuration;
+    for kept in &mut moved.kept {
+        for line in ["victim=node1", "by=node2", "method=ipmi", "date=2026-11-23", "old-boot=a0", "new-boot=a1"] {
+            kept.push_str(&format!("fencing-node1.proved {line}\n"));
+        }
+        kept.push_str(&format!("fencing-node1.proved configuration={configuration}\n"));
+    }
+    let State::Refused(refusal) = moved.shot() else { panic!("{:?}", moved.shot()) };
+    assert!(refusal.next.contains("--clear --resource b; crm_resource --ban --resource b --node node2"), "{refusal:?}");
 }
 
 #[test]
