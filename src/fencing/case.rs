@@ -116,7 +116,9 @@ impl Case {
             Cmd::read(["cat", "/proc/drbd"]),
             Cmd::read(["cat", "/proc/mounts"]),
             Cmd::read(["cibadmin", "-Q", "-o", "configuration"]),
-            Cmd::read(["stonith_admin", "--history", self.name(), "--output-as=xml"]),
+            // All of it: without `--verbose` it is meant to tell the last success, and was seen to tell an older one instead
+            // (stonith_admin 2.1.5, with three of one node).
+            Cmd::read(["stonith_admin", "--history", self.name(), "--verbose", "--output-as=xml"]),
             sbd::look(),
         ]
     }

@@ -5,7 +5,7 @@ victim=$1 file=$2 seconds=$3 link=$4 unlink=$5 own=$6
 shift 6
 note() { printf '%s\n' "$1" >>"/var/lib/hapair/$file" && sync "/var/lib/hapair/$file"; }
 last() {
-	stonith_admin --history "$victim" --output-as=xml 2>/dev/null | grep '<fence_event ' | grep 'status="success"' |
+	stonith_admin --history "$victim" --verbose --output-as=xml 2>/dev/null | grep '<fence_event ' | grep 'status="success"' |
 		sed -n "/ target=\"$victim\"/s/.* completed=\"\([^\"]*\)\".*/\1/p" | sort | tail -n 1
 }
 before=$(last)
