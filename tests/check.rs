@@ -303,7 +303,7 @@ fn two_releases_and_one_machine_are_refused() {
 /// Of all checks only these are in none of the texts above; each has its unit tests, on both sides.
 #[test]
 fn the_golden_texts_show_nearly_every_check() {
-    const ELSEWHERE: [&str; 10] = [
+    const ELSEWHERE: [&str; 11] = [
         "release",
         "same-machine",
         "architecture",
@@ -314,6 +314,7 @@ fn the_golden_texts_show_nearly_every_check() {
         "second-link",
         "fencing-unsafe",
         "fencing-softdog",
+        "fencing-shown",
     ];
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check/broken.txt")).unwrap();
     for check in hapair::preflight::checks::CHECKS {
