@@ -173,9 +173,9 @@ impl Drop for Bmc {
     fn drop(&mut self) {
         // Nobody is left to hear about a failure.
         let _ = self.end();
-        // Wakes the thread, which waits for somebody.
-        drop(UnixStream::connect(socket(&self.open)));
-        if let Some(thread) = self.thread.take() {
+        // Wakes the thread, which waits for somebody. Where its folder is gone already nobody can: it ends with this process.
+        let woken = UnixStream::connect(socket(&self.open)).is_ok();
+        if let Some(thread) = self.thread.take().filter(|_| woken) {
             let _ = thread.join();
         }
     }

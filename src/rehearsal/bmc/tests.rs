@@ -100,6 +100,20 @@ fn none_is_left_behind() {
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9));
 }
 
+/// Ctrl-C removes the files of a run at once, before its BMCs end.
+#[test]
+fn it_ends_although_its_folder_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let bmc = Bmc::start(&folder.path().join("bmc"), "127.0.0.1", port(), Arc::new(Counter::default()), DARK).unwrap();
+    folder.close().unwrap();
+    let (ended, end) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        drop(bmc);
+        ended.send(()).unwrap();
+    });
+    end.recv_timeout(Duration::from_secs(20)).expect("it waits for ever");
+}
+
 #[test]
 fn what_it_cant_do_is_said() {
     let machine = Arc::new(Counter::default());
