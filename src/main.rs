@@ -168,7 +168,6 @@ struct How {
 
 fn install(answers: &std::path::Path, places: Places, format: Format, how: How) -> anyhow::Result<u8> {
     may_ignore(&how.ignore)?;
-    let by_agent = places.identity.is_none() && std::env::var_os("SSH_AUTH_SOCK").is_some();
     let mut setup = Setup::load(answers, places, Secrets::Resolve)?;
     setup.ignore = how.ignore;
     if let Some(name) = &how.skip_fencing_proof {
@@ -184,11 +183,6 @@ fn install(answers: &std::path::Path, places: Places, format: Format, how: How) 
              give it as file:PATH"
         );
         return Err(WrongUsage(why).into());
-    }
-    if how.continue_after_reboot && by_agent {
-        say(
-            "note: after the boot there is no SSH agent: the way to the other node needs a key file then (`--identity FILE`)",
-        );
     }
     let command = how.step.as_ref().map_or_else(|| "install".to_owned(), |id| format!("step {id}"));
     let run = install::Run {

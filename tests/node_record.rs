@@ -1,11 +1,12 @@
 //! The record on a node, written by the very scripts that a node gets: here a shell whose /var/lib is a folder of the test.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod namespace;
+
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
 
 use hapair::action::Act as _;
@@ -37,17 +38,7 @@ impl Node {
 
     /// Runs a command as root of a namespace of its own.
     fn run(&self, cmd: &Cmd) -> Output {
-        let mut child = Command::new("unshare")
-            .args(["-r", "-m", "sh", "-c", "mount --bind \"$1\" /var/lib && shift && exec \"$@\"", "sh"])
-            .arg(self.path("lib"))
-            .args(&cmd.argv)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("this test needs unshare and user namespaces, as the rehearsal does");
-        child.stdin.take().unwrap().write_all(&cmd.stdin).unwrap();
-        child.wait_with_output().unwrap()
+        namespace::run("mount --bind \"$1\" /var/lib || exit 99", &[self.path("lib").as_os_str()], cmd)
     }
 
     fn write(&self, path: &Path, text: &str) {

@@ -2,11 +2,12 @@
 //! folder of the test, and whose /proc/mounts says what the test wants.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod namespace;
+
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use hapair::action::shared_file::SharedFile;
 use hapair::action::vm_config::VmConfig;
@@ -50,24 +51,11 @@ impl Node {
 
     /// As root of a namespace of its own.
     fn run(&self, cmd: &Cmd) -> Output {
-        const INSIDE: &str = r#"mount --bind "$1" /var/lib && mount -t tmpfs proc /proc || exit 99
+        const PREPARE: &str = r#"mount --bind "$1" /var/lib && mount -t tmpfs proc /proc || exit 99
 [ -z "$2" ] || echo "/dev/drbd0 $2 ocfs2 rw 0 0" >/proc/mounts
-[ -n "$2" ] || : >/proc/mounts
-shift 2
-exec "$@""#;
-        let mut child = Command::new("unshare")
-            .args(["-r", "-m", "sh", "-c", INSIDE, "sh"])
-            .arg(self.folder.path().join("lib"))
-            .arg(if self.mounted { self.mount() } else { String::new() })
-            .args(&cmd.argv)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("this test needs unshare and user namespaces, as the rehearsal does");
-        // A script that refuses may not have read it.
-        let _ = child.stdin.take().unwrap().write_all(&cmd.stdin);
-        child.wait_with_output().unwrap()
+[ -n "$2" ] || : >/proc/mounts"#;
+        let mount = if self.mounted { self.mount() } else { String::new() };
+        namespace::run(PREPARE, &[self.folder.path().join("lib").as_os_str(), mount.as_ref()], cmd)
     }
 
     fn outputs(&self, action: &dyn Act, at: At) -> Vec<hapair::node::Output> {

@@ -89,7 +89,7 @@ pub fn on(setup: &Setup, pair: &Pair, journal: Journal, options: &Options<'_>) -
     } else {
         Means::once_mended(&setup.answers, &standing, setup.rehearsal)
     };
-    super::say(&announced(setup, &standing, &means, &parts, &kept));
+    super::say(&announced(setup, &standing, &means, &parts, &kept, &*options.hand.borrow()));
     let harms = kept.running.is_some() || parts.iter().any(|part| part.refused(&means).is_none());
     if harms && !consent(setup, options)? {
         return Ok(exit::USAGE);
@@ -269,7 +269,14 @@ fn healthy(setup: &Setup, pair: &Pair, standing: &Standing) -> Result<(), Failur
 }
 
 /// What will be done, before anybody consents.
-fn announced(setup: &Setup, standing: &Standing, means: &Means, parts: &[Part], kept: &Unfinished) -> String {
+fn announced(
+    setup: &Setup,
+    standing: &Standing,
+    means: &Means,
+    parts: &[Part],
+    kept: &Unfinished,
+    hand: &dyn Hand,
+) -> String {
     let answers = &setup.answers;
     let mut text = format!(
         "Drill on {}: this is done on purpose, on the node that runs the counter then (shown for {}).\n\
@@ -298,8 +305,13 @@ fn announced(setup: &Setup, standing: &Standing, means: &Means, parts: &[Part], 
             text.push_str(&format!("  skipped: {why}\n"));
             continue;
         }
-        for order in ground.stages(*part, &means.bmcs).into_iter().flat_map(|stage| stage.orders) {
-            text.push_str(&format!("  {}: {}\n", answers.nodes[order.at.index()].name, order.typed));
+        for stage in ground.stages(*part, &means.bmcs).into_iter().map(|stage| stage.with(hand)) {
+            for plug in stage.plugs {
+                text.push_str(&format!("  {plug}\n"));
+            }
+            for order in stage.orders {
+                text.push_str(&format!("  {}: {}\n", answers.nodes[order.at.index()].name, order.typed));
+            }
         }
         text.push_str(&format!("  then: {}\n", part.restored()));
         if *part == Part::Migrate && !means.live {

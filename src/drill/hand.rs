@@ -19,11 +19,12 @@ impl Plug {
     pub const ALL: [Plug; 2] = [Plug::Links, Plug::Bmcs];
 }
 
+/// What is done to it, for people.
 impl fmt::Display for Plug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Plug::Links => "the cables of both links",
-            Plug::Bmcs => "the BMCs of both nodes",
+            Plug::Links => "the cables of both links are pulled by hand",
+            Plug::Bmcs => "the plugs of both nodes' BMCs are pulled by hand",
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::guest;
-use super::hand::Plug;
+use super::hand::{Hand, Plug};
 use super::part::Part;
 use crate::answers::{Answers, HypervisorKind};
 use crate::node::{At, Cmd};
@@ -93,6 +93,18 @@ pub struct Stage {
     pub plugs: &'static [Plug],
     /// What is waited for.
     pub until: Until,
+}
+
+impl Stage {
+    /// As it is done where there is this hand: what it pulls takes the place of the commands.
+    #[must_use]
+    pub fn with(self, hand: &dyn Hand) -> Self {
+        if hand.pulls() && !self.plugs.is_empty() {
+            Self { orders: Vec::new(), ..self }
+        } else {
+            Self { plugs: &[], ..self }
+        }
+    }
 }
 
 /// What orders are made from.

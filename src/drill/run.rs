@@ -272,14 +272,10 @@ impl Drill<'_> {
                     None => return Err(self.not_healthy(part).into()),
                 }
             };
-            let stage = self.stages(part, &now)?.swap_remove(index);
+            let stage = self.stages(part, &now)?.swap_remove(index).with(&*self.hand.borrow());
             let serving = serving(&now)?;
-            let by_hand = self.by_hand(stage.plugs);
-            let harms: Vec<String> = if by_hand {
-                stage.plugs.iter().map(|plug| pulled::pulled(*plug)).collect()
-            } else {
-                stage.orders.iter().map(|order| order.typed.clone()).collect()
-            };
+            let typed = stage.orders.iter().map(|order| order.typed.clone());
+            let harms: Vec<String> = stage.plugs.iter().map(ToString::to_string).chain(typed).collect();
             (self.emit)(&Event::ActionStarting {
                 step: part.id().to_owned(),
                 action: format!("{}-harm", index + 1),
@@ -291,12 +287,12 @@ impl Drill<'_> {
                     Risk::None
                 }),
             })?;
-            if by_hand {
+            if !stage.plugs.is_empty() {
                 harm.get_or_insert(self.watch.time());
                 self.pull(stage.plugs, &mut commands)?;
             }
             let mut undone = false;
-            for order in stage.orders.iter().filter(|_| !by_hand) {
+            for order in &stage.orders {
                 commands.push(Done { node: self.name(order.at), command: order.typed.clone() });
                 harm.get_or_insert(self.watch.time());
                 match self.run(order) {

@@ -188,10 +188,12 @@ fn last_success(xml: &str, victim: &str) -> String {
 impl Look {
     /// The proof that holds for the configuration as it is, of whichever node has it.
     pub fn proof(&self) -> Option<&Proof> {
-        self.kept
-            .iter()
-            .filter_map(|kept| kept.proofs.get(self.case.name()))
-            .find(|proof| proof.configuration == self.configuration)
+        self.proof_of(self.case.name())
+    }
+
+    fn proof_of(&self, node: &str) -> Option<&Proof> {
+        let mut proofs = self.kept.iter().filter_map(|kept| kept.proofs.get(node));
+        proofs.find(|proof| proof.configuration == self.configuration)
     }
 
     /// Whether a node has noted this proof.
@@ -311,8 +313,7 @@ impl Look {
 
     /// Whether the other node has still to be switched off: the second one's turn comes behind it.
     pub fn waits_for_other(&self) -> bool {
-        let mut proofs = self.kept.iter().filter_map(|kept| kept.proofs.get(self.case.by()));
-        self.case.victim == At::Second && !proofs.any(|proof| proof.configuration == self.configuration)
+        self.case.victim == At::Second && self.proof_of(self.case.by()).is_none()
     }
 
     /// Resources that would die with the victim: all but fencing devices and clones.

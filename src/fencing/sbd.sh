@@ -2,7 +2,13 @@
 # softdog.sh stands before it.
 settings=/etc/default/sbd devices= watchdog=/dev/watchdog blank='[! 	]'
 set -f
-! command -v sbd >/dev/null || echo installed
+if command -v sbd >/dev/null; then
+	echo installed
+elif ! [ -e "$settings" ]; then
+	# Most pairs have none of it, and are looked at as often.
+	echo end
+	exit 0
+fi
 if [ -e "$settings" ] && ! [ -r "$settings" ]; then
 	echo unread
 elif [ -e "$settings" ]; then

@@ -1,5 +1,6 @@
 //! What goes wrong on purpose in a rehearsal: the installer killed in every step or action, each machine's power cut in
-//! every step, a machine not heard for a while; the same command is run again until the pair is whole. For `make matrix`; see CONTRIBUTING.md.
+//! every step, a machine not heard for a while; the same command is run again until the pair is whole. For `make matrix`; see
+//! CONTRIBUTING.md.
 //!
 //! The installer is a process of its own here: only a real SIGKILL leaves nothing behind but the state folder and the nodes.
 //! A place counts as hit when, at the moment of the harm, an action there was announced and had no result yet.

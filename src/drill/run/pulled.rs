@@ -5,16 +5,11 @@ use super::super::outcome::Done;
 use super::{Drill, Stop};
 
 impl Drill<'_> {
-    /// Whether these are pulled by a hand, and not cut by commands.
-    pub(super) fn by_hand(&self, plugs: &[Plug]) -> bool {
-        !plugs.is_empty() && self.hand.borrow().pulls()
-    }
-
     /// Pulls them, in this order; what fails ends the drill.
     pub(super) fn pull(&self, plugs: &[Plug], commands: &mut Vec<Done>) -> Result<(), Stop> {
         for plug in plugs {
-            commands.push(Done { node: "both".to_owned(), command: pulled(*plug) });
-            self.note(pulled(*plug))?;
+            commands.push(Done { node: "both".to_owned(), command: plug.to_string() });
+            self.note(plug.to_string())?;
             self.hand.borrow_mut().set(*plug, false)?;
         }
         Ok(())
@@ -29,9 +24,4 @@ impl Drill<'_> {
         }
         Ok(())
     }
-}
-
-/// What was done, for the report.
-pub(super) fn pulled(plug: Plug) -> String {
-    format!("{plug} are pulled by hand")
 }

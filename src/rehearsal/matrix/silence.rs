@@ -77,14 +77,36 @@ fn in_it(
     }
 }
 
-/// Why a run has ended, where it ended because a machine is out of reach; `None` where it still runs.
+/// Why a run has ended, where it ended because a machine is out of reach; `None` where it still runs, or is done.
 fn unreachable(code: Option<i32>, watch: &mut Watch) -> Result<Option<String>> {
     watch.look()?;
     match code {
         None => Ok(None),
+        // It came to its end just then.
+        Some(code) if code == i32::from(exit::DONE) => Ok(None),
         Some(code) if code == i32::from(exit::UNREACHABLE) => {
             Ok(Some(watch.failure.clone().unwrap_or_else(|| "it did not say why in the journal".to_owned())))
         }
         Some(code) => bail!("exit {code}: {}", watch.failure.as_deref().unwrap_or("it did not say why")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_machine_out_of_reach_is_an_answer_to_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let mut watch = Watch::new(path.clone());
+        std::fs::write(&path, "{\"event\":\"failed\",\"node\":\"node2\",\"what\":\"cannot be reached\"}\n").unwrap();
+        assert_eq!(unreachable(None, &mut watch).unwrap(), None);
+        assert_eq!(unreachable(Some(i32::from(exit::DONE)), &mut watch).unwrap(), None);
+        let told = unreachable(Some(i32::from(exit::UNREACHABLE)), &mut watch).unwrap();
+        assert_eq!(told.as_deref(), Some("node2: cannot be reached"));
+        let other = unreachable(Some(i32::from(exit::STEP_FAILED)), &mut watch).unwrap_err().to_string();
+        assert!(other.contains("node2: cannot be reached"), "{other}");
+        assert!(seconds(Harm::Power).is_none() && seconds(Harm::LongSilence) > seconds(Harm::Silence));
     }
 }
