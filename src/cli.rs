@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::answers::LabHypervisor;
 use crate::drill::Part;
 use crate::report::Format;
 use crate::setup::Places;
@@ -41,9 +42,9 @@ pub struct PlaceArgs {
     /// Configuration file for SSH, in place of your own
     #[arg(long, global = true, value_name = "FILE")]
     pub ssh_config: Option<PathBuf>,
-    /// The two nodes are a rehearsal's throw-away machines
-    #[arg(long, global = true, hide = true, env = "HAPAIR_LAB")]
-    pub lab: bool,
+    /// The two nodes are a rehearsal's throw-away machines, and this runs their VMs
+    #[arg(long, global = true, hide = true, env = "HAPAIR_LAB", value_name = "HYPERVISOR")]
+    pub lab: Option<LabHypervisor>,
 }
 
 impl From<PlaceArgs> for Places {
@@ -279,6 +280,9 @@ pub struct RehearseArgs {
     /// First install with each node's BMC given to the other: the proof of the fencing must find that
     #[arg(long, hide = true)]
     pub swap_bmcs: bool,
+    /// Run the install on the first machine itself: it goes on by itself behind each boot of that machine
+    #[arg(long, hide = true, conflicts_with_all = ["harm", "swap_bmcs"])]
+    pub on_node: bool,
     /// Behind the proofs: take everything back, install again, prove again
     #[arg(long, hide = true)]
     pub undo: bool,

@@ -9,6 +9,7 @@ pub mod lab;
 pub mod mapping;
 pub mod matrix;
 pub mod mixed_up;
+pub mod on_node;
 pub mod process_lists;
 pub mod proof;
 pub mod qemu;
@@ -22,6 +23,9 @@ pub mod wait;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -29,7 +33,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::action::kind::Action;
 use crate::answers::load::Secrets;
-use crate::answers::{Answers, Create, FencingMethod, LabHypervisor, Reach, load};
+use crate::answers::{Answers, Create, FencingMethod, LabHypervisor, Reach, load, written};
 use crate::cancel::Cancel;
 use crate::cli::{Engine, PlanFormat, RehearseArgs};
 use crate::command::{install, plan, print, say, step, undo};
@@ -88,14 +92,8 @@ pub fn run(args: &RehearseArgs, places: Places) -> Result<u8> {
 fn alone(args: &RehearseArgs, answers: Answers, places: Places, ground: &Path) -> Result<u8> {
     let found = matrix::Ground::read(ground)?;
     let work = found.work;
-    let xen = engine(args) == Engine::Qemu;
-    let ground = Ground {
-        device: found.device,
-        xen,
-        hypervisor: LabHypervisor::default(),
-        bmcs: found.bmcs.map(Into::into),
-        sbd: found.sbd,
-    };
+    let ground =
+        Ground { device: found.device, hypervisor: found.hypervisor, bmcs: found.bmcs.map(Into::into), sbd: found.sbd };
     let (mut answers, _) = mapping::onto(answers, &ground);
     for (node, (host, port)) in answers.nodes.iter_mut().zip(found.logins) {
         node.ssh = Reach::Ssh { user: "root".to_owned(), host, port };
@@ -157,8 +155,7 @@ fn wish(args: &RehearseArgs, engine: Engine, answers: &Answers, places: &Places,
     // What the machines must be able to install is what the plan installs: nothing is listed twice.
     let ground = Ground {
         device: "/dev/sda3".to_owned(),
-        xen: engine == Engine::Qemu,
-        hypervisor: LabHypervisor::default(),
+        hypervisor: if engine == Engine::Qemu { LabHypervisor::Xen } else { LabHypervisor::StandIn },
         bmcs: mapping::placeholders(),
         // Of which names they are makes no difference to what is installed.
         sbd: sbd.then(|| Sbd { disk: String::new(), watchdog: String::new() }),
@@ -216,21 +213,12 @@ fn rehearse(args: &RehearseArgs, engine: Engine, answers: Answers, places: Place
     let cancel = Cancel::listen_and(move || drop(cache::remove(&rest)))?;
     let wish = wish(args, engine, &answers, &places, scratch)?;
     let tell = |text: &str| say(text);
-    let mut emulated = LabHypervisor::default();
     let mut lab: Box<dyn Lab> = if engine == Engine::Qemu {
-        let lab = qemu::new(&wish, &qemu::Options { qemu: args.qemu.clone() }, &tell)?;
-        emulated = LabHypervisor { pv_guests: !lab.live_migration(), emulated: lab.emulated() };
-        Box::new(lab)
+        Box::new(qemu::new(&wish, &qemu::Options { qemu: args.qemu.clone() }, &tell)?)
     } else {
         Box::new(uml::new(&wish, &tell)?)
     };
-    let ground = Ground {
-        device: lab.data_device(),
-        xen: engine == Engine::Qemu,
-        hypervisor: emulated,
-        bmcs: lab.bmcs(),
-        sbd: lab.sbd(),
-    };
+    let ground = Ground { device: lab.data_device(), hypervisor: lab.hypervisor(), bmcs: lab.bmcs(), sbd: lab.sbd() };
     let (mut answers, lines) = mapping::onto(answers, &ground);
     let mut out = format!("Rehearsal on two throw-away machines ({})\n", lab.engine());
     for line in lines {
@@ -324,7 +312,11 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
     if let FencingMethod::Sbd { devices, .. } = &setup.answers.fencing.method {
         shared_disk::prepared(setup, &pair, &run("install (with a shared disk that is not prepared)"), devices)?;
     }
-    if let Some(harm) = args.harm {
+    let installing = Instant::now();
+    if args.on_node {
+        on_node::install(&proof::Stage { lab: &mut *lab, setup, pair: &pair, cancel })?;
+        times.add("install, on the machine itself", installing);
+    } else if let Some(harm) = args.harm {
         let stage = &mut proof::Stage { lab: &mut *lab, setup, pair: &pair, cancel };
         matrix::run(stage, harm, &args.harm_in, matrix::Work::Install)?;
         for at in At::BOTH {
@@ -377,7 +369,7 @@ fn on_machines(args: &RehearseArgs, lab: &mut dyn Lab, setup: &Setup, cancel: &C
         "proof: the plan of a finished pair\n  {}\n\ntime per step\n{}\n{}all proofs seen; {:.0} s from start to end\n",
         plan::NOTHING_TO_DO,
         times,
-        if setup.answers.hypervisor.lab.pv_guests {
+        if setup.answers.hypervisor.pv_guests() {
             "not rehearsed: moving a VM while it runs, which this emulator can't (see the top of this output)\n"
         } else {
             ""
@@ -425,6 +417,13 @@ fn console_line(console: &Path) -> String {
     plain.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("nothing yet").to_owned()
 }
 
+/// Writes a file of the run, which nobody else may read.
+fn for_its_owner(path: &Path, text: &str) -> Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| format!("writing {}", path.display()))
+}
+
 fn keep(lab: &mut dyn Lab, setup: &Setup, cancel: &Cancel) -> Result<()> {
     let mut text = String::from("\nThe machines are left running; Ctrl-C ends them.\n");
     for machine in Machine::BOTH {
@@ -441,12 +440,16 @@ fn keep(lab: &mut dyn Lab, setup: &Setup, cancel: &Cancel) -> Result<()> {
     }
     if let Some(enter) = uml::entrance() {
         let key = lab.login(Machine::First).key;
-        text.push_str(&format!("  the wizard: {enter} env HAPAIR_LAB=true hapair --identity {}\n", key.display()));
+        text.push_str(&format!("  the wizard: {enter} env HAPAIR_LAB=stand-in hapair --identity {}\n", key.display()));
     }
+    let path = setup.state.join("answers.yaml");
+    for_its_owner(&path, &written::text(&setup.answers)?)?;
+    let places = Places { lab: Some(lab.hypervisor()), ..setup.places.clone() };
+    let enter = uml::entrance().map(|enter| format!("{enter} ")).unwrap_or_default();
+    text.push_str(&format!("  the pair: {enter}{}\n", places.command("status", &path)));
     for (bmc, node) in lab.bmcs().iter().zip(&setup.answers.nodes) {
         let path = setup.state.join(format!("bmc-of-{}", node.name));
-        // The state folder is its owner's alone, and goes with the run.
-        std::fs::write(&path, bmc.password.reveal()).with_context(|| format!("writing {}", path.display()))?;
+        for_its_owner(&path, bmc.password.reveal())?;
         text.push_str(&format!(
             "  the BMC of {}: {}, user {}, password in {}\n",
             node.name,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::answers::load::Secrets as SecretValues;
-use crate::answers::{Answers, HypervisorKind, NodeAnswers, Reach, load};
+use crate::answers::{Answers, LabHypervisor, NodeAnswers, Reach, load};
 use crate::event::Failure;
 use crate::exit::{self, WrongUsage};
 use crate::facts::{self, Facts};
@@ -38,8 +38,8 @@ pub struct Places {
     pub identity: Option<PathBuf>,
     /// A configuration file of ssh, in place of the user's own.
     pub ssh_config: Option<PathBuf>,
-    /// The two nodes are throw-away machines without a hypervisor.
-    pub lab: bool,
+    /// The two nodes are a rehearsal's throw-away machines.
+    pub lab: Option<LabHypervisor>,
 }
 
 impl Places {
@@ -58,8 +58,8 @@ impl Places {
                 words.extend([option.to_owned(), value.display().to_string()]);
             }
         }
-        if self.lab {
-            words.push("--lab".to_owned());
+        if let Some(machines) = self.lab {
+            words.extend(["--lab".to_owned(), machines.word().to_owned()]);
         }
         quote::line(&words)
     }
@@ -124,10 +124,10 @@ impl Setup {
     /// # Errors
     /// When a step or a template is not sound.
     pub fn of(mut answers: Answers, places: Places) -> Result<Self> {
-        if places.lab {
-            answers.hypervisor.kind = HypervisorKind::StandIn;
+        if let Some(machines) = places.lab {
+            answers.hypervisor.rehearse_on(machines);
         }
-        let rehearsal = places.lab;
+        let rehearsal = places.lab.is_some();
         let catalog = Catalog::load(places.steps_dir.as_deref())?;
         let templates = Templates::load(places.templates_dir.as_deref())?;
         let platforms = Platform::load(&catalog.platforms)?;

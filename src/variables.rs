@@ -59,14 +59,14 @@ impl Source<'_> {
             "hypervisor": {
                 "kind": hypervisor(answers.hypervisor.kind),
                 "dom0_memory_mib": answers.hypervisor.dom0_memory_mib,
-                "guest": if answers.hypervisor.lab.pv_guests { "pv" } else { "pvh" },
-                "native_tsc": answers.hypervisor.lab.emulated,
+                "guest": if answers.hypervisor.pv_guests() { "pv" } else { "pvh" },
+                "native_tsc": answers.hypervisor.emulated(),
                 "live": live(answers),
             },
             "packages": { "mirror": answers.packages.mirror.clone().unwrap_or_default() },
             "fencing": fencing_variables(&answers.fencing, answers.nodes.each_ref().map(|node| node.name.as_str())),
             // What the time limits and intervals of the cluster and of O2CB are multiplied with.
-            "pace": if answers.hypervisor.lab.emulated { 2 } else { 1 },
+            "pace": if answers.hypervisor.emulated() { 2 } else { 1 },
             "cib": {
                 "stickiness": answers.cib.stickiness,
                 "failure_stickiness": answers.cib.failure_stickiness,
@@ -251,7 +251,7 @@ fn image(vm: &Vm) -> &'static str {
 /// Whether guests can be moved while they run: Debian's Xen can't do that with PV guests, since it is built
 /// without shadow paging, and a stand-in is no guest.
 pub(crate) fn live(answers: &Answers) -> bool {
-    answers.hypervisor.kind != HypervisorKind::StandIn && !answers.hypervisor.lab.pv_guests
+    answers.hypervisor.kind != HypervisorKind::StandIn && !answers.hypervisor.pv_guests()
 }
 
 fn hypervisor(kind: HypervisorKind) -> &'static str {

@@ -113,7 +113,7 @@ pub fn wizard(
         &format!("hapair {}: two machines become a high-availability pair", env!("CARGO_PKG_VERSION")),
     );
     asker.say(Tone::Faint, "Nothing is changed before you have seen all of it and said so. Ctrl-C leaves at any time.");
-    if places.lab {
+    if places.lab.is_some() {
         asker.say(
             Tone::Warning,
             "These are throw-away machines without a hypervisor: a small service stands in for each virtual machine.",
@@ -121,7 +121,7 @@ pub fn wizard(
     }
     let mut draft = draft;
     // The screen is free for another asker between the parts.
-    let mut wizard = Wizard::new(asker, machines, &catalog, places.lab, std::mem::take(&mut draft));
+    let mut wizard = Wizard::new(asker, machines, &catalog, places.lab.is_some(), std::mem::take(&mut draft));
     loop {
         let facts = wizard.ask()?;
         let Some(file) = file.map(Path::to_owned).or_else(|| wizard.draft.get("@file").map(PathBuf::from)) else {

@@ -224,7 +224,7 @@ impl<'a> Watch<'a> {
     fn look(&self, at: At) {
         let mut reads = node::reads(self.answers);
         reads.push(Cmd::read(["cat", "/proc/sys/kernel/random/boot_id"]));
-        let limit = if self.answers.hypervisor.lab.emulated { READ_EMULATED } else { READ };
+        let limit = if self.answers.hypervisor.emulated() { READ_EMULATED } else { READ };
         let reads: Vec<Cmd> = reads.into_iter().map(|read| read.timeout(limit)).collect();
         while !self.stopped() {
             let time = self.time();

@@ -40,7 +40,7 @@ pub(super) fn processors(e: &Evidence<'_>, found: &mut Vec<Finding>) {
             Some(caps) => caps.split_whitespace().any(|cap| cap == "hvm"),
             None => facts.dom0 || facts.cpu.flags.is_empty() || facts.cpu.virtualizes(),
         };
-        if !able && !e.answers.hypervisor.lab.pv_guests {
+        if !able && !e.answers.hypervisor.pv_guests() {
             found.push(Finding::error(
                 "cpu-virtualization",
                 Some(e.name(at)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::answers::Bmc;
+use crate::answers::{Bmc, LabHypervisor};
 
 /// Which of the two machines: `First` is node1, `Second` is node2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,6 +92,9 @@ pub struct Sbd {
 pub trait Lab: Send {
     /// `uml` or `qemu`.
     fn engine(&self) -> &'static str;
+
+    /// What runs the VMs on these machines.
+    fn hypervisor(&self) -> LabHypervisor;
 
     /// What this engine can't do, one sentence each, for the reader of the rehearsal's output.
     fn limits(&self) -> Vec<String>;

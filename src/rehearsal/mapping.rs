@@ -24,9 +24,7 @@ const MEMORY_MIB: u64 = 128;
 pub struct Ground {
     /// Path of the backing device.
     pub device: String,
-    /// They run Xen.
-    pub xen: bool,
-    /// How their Xen differs from one on metal.
+    /// What runs the VMs on them.
     pub hypervisor: LabHypervisor,
     /// Their BMCs.
     pub bmcs: [Bmc; 2],
@@ -70,7 +68,7 @@ pub fn tutorial() -> Answers {
             sync_rate: SyncRate::Auto,
             start: Start::Cluster,
         },
-        hypervisor: Hypervisor { kind: HypervisorKind::Xen, dom0_memory_mib: 1024, lab: LabHypervisor::default() },
+        hypervisor: Hypervisor { kind: HypervisorKind::Xen, dom0_memory_mib: 1024, lab: None },
         packages: Packages { mirror: None },
         fencing: Fencing {
             method: FencingMethod::Ipmi { nodes: Box::new(placeholders()) },
@@ -109,15 +107,14 @@ pub fn onto(mut answers: Answers, ground: &Ground) -> (Answers, Vec<String>) {
         change("storage.create".to_owned(), format!("{} MiB", bytes >> 20), "rest");
         answers.storage.create = Create::Rest;
     }
-    if !ground.xen {
+    if ground.hypervisor == LabHypervisor::StandIn {
         change(
             "hypervisor".to_owned(),
             "xen or kvm".to_owned(),
             "none: a small service on the shared mount stands in for each VM",
         );
-        answers.hypervisor.kind = HypervisorKind::StandIn;
     }
-    answers.hypervisor.lab = ground.hypervisor;
+    answers.hypervisor.rehearse_on(ground.hypervisor);
     answers.hypervisor.dom0_memory_mib = 1024;
     fencing(&mut answers.fencing, ground, &mut change);
     for vm in &mut answers.vms {
@@ -155,7 +152,7 @@ fn fencing(fencing: &mut Fencing, ground: &Ground, change: &mut dyn FnMut(String
     }
     fencing.accept_unsafe_ssh = fencing.method.uses_ssh();
     // A QEMU machine has a watchdog of its own.
-    fencing.accept_unsafe_softdog = fencing.method.uses_sbd() && !ground.xen;
+    fencing.accept_unsafe_softdog = fencing.method.uses_sbd() && ground.hypervisor == LabHypervisor::StandIn;
     change("fencing.method".to_owned(), from, fencing.method.name());
 }
 
@@ -224,7 +221,7 @@ mod tests {
     use super::*;
 
     fn ground(bmcs: [Bmc; 2]) -> Ground {
-        Ground { device: "/dev/ubdb3".to_owned(), xen: false, hypervisor: LabHypervisor::default(), bmcs, sbd: None }
+        Ground { device: "/dev/ubdb3".to_owned(), hypervisor: LabHypervisor::StandIn, bmcs, sbd: None }
     }
 
     #[test]

@@ -27,15 +27,30 @@ const PAUSE: Duration = Duration::from_secs(1);
 const DRBDSETUP: [&str; 2] = ["drbdsetup", "drbdsetup-84"];
 
 /// What fence_ipmilan calls with the BMC's password among its arguments. It is not hapair's, nor is there another way with it:
-/// `hapair check` warns of it.
+/// `hapair check` warns of it. Called by anybody else, such as external/ipmi, it must not show one.
 const IPMITOOL: &str = "ipmitool";
 
 /// What a node has seen.
 #[derive(Debug, Default)]
 struct Seen {
     looks: u64,
-    /// First words of the processes that had a secret among their arguments.
-    programs: BTreeSet<String>,
+    /// The processes that had a secret among their arguments.
+    programs: BTreeSet<Program>,
+}
+
+/// A process, as far as it matters here.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Program {
+    name: String,
+    /// Name of the process that started it, as the kernel keeps it; empty when that could not be seen any more.
+    parent: String,
+}
+
+impl Program {
+    /// Whether it is `agent`'s own call of ipmitool. The kernel keeps 15 characters of a name (proc(5), `comm`).
+    fn is_agents(&self, agent: Option<&str>) -> bool {
+        self.name == IPMITOOL && agent.is_some_and(|agent| agent.starts_with(&self.parent))
+    }
 }
 
 impl Seen {
@@ -43,9 +58,10 @@ impl Seen {
         for line in text.lines() {
             match line.split_once(' ') {
                 Some(("looks", count)) => self.looks += count.parse::<u64>().unwrap_or_default(),
-                Some(("seen", program)) => {
-                    let name = program.rsplit('/').next().unwrap_or_default();
-                    self.programs.insert(name.to_owned());
+                Some(("seen", words)) => {
+                    let (program, parent) = words.split_once(' ').unwrap_or((words, ""));
+                    let name = program.rsplit('/').next().unwrap_or_default().to_owned();
+                    self.programs.insert(Program { name, parent: parent.to_owned() });
                 }
                 _ => {}
             }
@@ -108,12 +124,12 @@ impl ProcessLists {
         let mut looks = Vec::new();
         for (name, seen) in self.names.iter().zip(&self.seen) {
             let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let agents_own = |program: &str| program == IPMITOOL && self.agent.is_some();
-            let programs: Vec<&str> = seen
+            let agent = self.agent.as_deref();
+            let programs: Vec<String> = seen
                 .programs
                 .iter()
-                .map(String::as_str)
-                .filter(|program| !DRBDSETUP.contains(program) && !agents_own(program))
+                .filter(|program| !DRBDSETUP.contains(&program.name.as_str()) && !program.is_agents(agent))
+                .map(|program| format!("{} (started by {})", program.name, program.parent))
                 .collect();
             if !programs.is_empty() {
                 bail!("{name}: a secret was seen among the arguments of {}", programs.join(", "));
@@ -121,13 +137,13 @@ impl ProcessLists {
             if seen.looks == 0 {
                 bail!("{name}: nobody looked at its list of processes");
             }
-            let own = if DRBDSETUP.iter().any(|program| seen.programs.contains(*program)) {
+            let own = if seen.programs.iter().any(|program| DRBDSETUP.contains(&program.name.as_str())) {
                 ", but for drbdsetup, which gets DRBD's from drbdadm"
             } else {
                 ""
             };
-            let shown = match &self.agent {
-                Some(agent) if seen.programs.contains(IPMITOOL) => {
+            let shown = match agent {
+                Some(agent) if seen.programs.iter().any(|program| program.is_agents(Some(agent))) => {
                     format!(
                         ", but for {IPMITOOL}, which gets the BMC's password from {agent} (`hapair check` warns of it)"
                     )
@@ -173,8 +189,14 @@ trap 'rm -f "$file"' EXIT
 read -r up _ </proc/uptime
 end=$((${up%.*} + $1)) looks=0
 while [ "${up%.*}" -lt "$end" ]; do
-    printf '%s\n' "$secrets" | grep -haF -f - /proc/[0-9]*/cmdline >"$file" 2>/dev/null
-    [ ! -s "$file" ] || tr '\0' ' ' <"$file" | sed 's/ .*//; s/^/seen /'
+    printf '%s\n' "$secrets" | grep -HaF -f - /proc/[0-9]*/cmdline >"$file" 2>/dev/null
+    [ ! -s "$file" ] || tr '\0' ' ' <"$file" | sed -n 's,^\(/proc/[0-9]*\)/cmdline:\([^ ]*\).*,\1 \2,p' |
+        while read -r process program; do
+            parent=$(sed -n 's/^PPid:[[:space:]]*//p' "$process/status" 2>/dev/null)
+            name=
+            [ -z "$parent" ] || read -r name <"/proc/$parent/comm"
+            echo "seen $program $name"
+        done 2>/dev/null
     looks=$((looks + 1))
     sleep 0.4
     read -r up _ </proc/uptime
@@ -208,6 +230,20 @@ mod tests {
         seen.take(&node.exec(&cmd).unwrap().text());
         careless.kill().unwrap();
         careless.wait().unwrap();
-        assert_eq!(seen.programs.iter().collect::<Vec<_>>(), ["sh"]);
+        let names: Vec<&str> = seen.programs.iter().map(|program| program.name.as_str()).collect();
+        assert_eq!(names, ["sh"]);
+        // Of a test's own thread, whose name the kernel cuts.
+        assert!(seen.programs.iter().all(|program| !program.parent.is_empty()), "{seen:?}");
+    }
+
+    #[test]
+    fn ipmitool_may_show_a_password_only_where_the_agent_calls_it() {
+        let mut seen = Seen::default();
+        seen.take("seen /usr/bin/ipmitool fence_ipmilan\nseen ipmitool \nlooks 3\n");
+        assert!(seen.programs.iter().all(|program| program.is_agents(Some("fence_ipmilan"))), "{seen:?}");
+        assert!(!seen.programs.iter().any(|program| program.is_agents(None)));
+        let mut other = Seen::default();
+        other.take("seen /usr/bin/ipmitool ipmi\nseen drbdsetup fence_ipmilan\n");
+        assert!(!other.programs.iter().any(|program| program.is_agents(Some("fence_ipmilan"))), "{other:?}");
     }
 }

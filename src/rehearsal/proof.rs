@@ -194,7 +194,7 @@ fn moved(stage: &Stage<'_>, vm: &str) -> Result<()> {
     let (setup, pair) = (stage.setup, stage.pair);
     let home = host_of(&view(pair, At::First)?, vm).with_context(|| format!("{vm} runs nowhere"))?;
     let at = if home == pair.at(At::First).name { At::First } else { At::Second };
-    let live = setup.answers.hypervisor.kind == HypervisorKind::Xen && !setup.answers.hypervisor.lab.pv_guests;
+    let live = setup.answers.hypervisor.kind == HypervisorKind::Xen && !setup.answers.hypervisor.pv_guests();
     let mut seen = Vec::new();
     for target in [at.peer(), at] {
         let name = pair.at(target).name.clone();

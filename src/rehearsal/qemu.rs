@@ -31,7 +31,8 @@ use self::serve::Server;
 use super::bmc::{self, Bmc, Chassis as _};
 use super::cache;
 use super::lab::{Lab, Link, Login, Machine, Sbd, Wish};
-use crate::{answers, random};
+use crate::answers::{self, LabHypervisor};
+use crate::random;
 
 /// What this engine can be told beyond the [`Wish`].
 #[derive(Debug, Clone, Default)]
@@ -168,6 +169,14 @@ impl Qemu {
 impl Lab for Qemu {
     fn engine(&self) -> &'static str {
         "qemu"
+    }
+
+    fn hypervisor(&self) -> LabHypervisor {
+        match (self.live_migration(), self.emulated()) {
+            (false, _) => LabHypervisor::XenEmulatedPv,
+            (true, true) => LabHypervisor::XenEmulated,
+            (true, false) => LabHypervisor::Xen,
+        }
     }
 
     fn limits(&self) -> Vec<String> {

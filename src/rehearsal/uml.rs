@@ -27,7 +27,7 @@ use self::pulse::Pulse;
 use super::bmc::{self, Bmc, Chassis as _};
 use super::lab::{Lab, Link, Login, Machine, Sbd, Wish};
 use super::{cache, command};
-use crate::answers;
+use crate::answers::{self, LabHypervisor};
 
 /// Memory of a machine: the whole cluster stack takes about 270 MiB.
 const MEMORY_MIB: u64 = 768;
@@ -175,6 +175,10 @@ fn kernel_arguments(machine: Machine, disks: &Disks, seed: &File, packages: &Fil
 impl Lab for Uml {
     fn engine(&self) -> &'static str {
         "uml"
+    }
+
+    fn hypervisor(&self) -> LabHypervisor {
+        LabHypervisor::StandIn
     }
 
     fn limits(&self) -> Vec<String> {

@@ -76,7 +76,7 @@ fn unclean(answers: &Answers, name: &str, peer: &str) -> Trouble {
     );
     // Where DRBD asks the cluster (templates/drbd/fencing.res), and O2CB's heartbeat goes through it (templates/ocfs2/o2cb).
     if answers.storage.layout == Layout::Ocfs2 && answers.storage.start == Start::Cluster {
-        let seconds = if answers.hypervisor.lab.emulated { 300 } else { 150 };
+        let seconds = if answers.hypervisor.emulated() { 300 } else { 150 };
         what.push_str(&format!(
             ". That has an end: if DRBD has lost {name} too it holds all writing on {peer} meanwhile, OCFS2's heartbeat among \
              it, and after about {seconds} s of that O2CB resets {peer}, with all that runs there. Booted anew {peer} waits for \

@@ -7,8 +7,8 @@ use super::read::{Got, Reader, Section};
 use super::{net, value};
 use crate::answers::tree::Node;
 use crate::answers::{
-    Answers, Cib, Fencing, FencingMethod, Hypervisor, HypervisorKind, InitialSync, LabHypervisor, Layout, NodeAnswers,
-    Packages, Reach, Start, Storage, Vm, VmSource,
+    Answers, Cib, Fencing, FencingMethod, Hypervisor, HypervisorKind, InitialSync, Layout, NodeAnswers, Packages,
+    Reach, Start, Storage, Vm, VmSource,
 };
 
 /// A node as far as it could be read.
@@ -267,7 +267,7 @@ impl Reader<'_> {
         self.known_only(&section);
         let kind = self.one_of(&section, "kind", KINDS, &[HypervisorKind::Xen, HypervisorKind::Kvm]);
         let dom0_memory_mib = self.take(&section, "dom0_memory", value::dom0_memory);
-        Some(Hypervisor { kind: kind?, dom0_memory_mib: dom0_memory_mib?, lab: LabHypervisor::default() })
+        Some(Hypervisor { kind: kind?, dom0_memory_mib: dom0_memory_mib?, lab: None })
     }
 
     fn vms(&mut self, file: &Section<'_>, names: &[Option<String>; 2]) -> Option<Vec<Vm>> {

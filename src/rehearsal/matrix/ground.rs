@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::answers::{Bmc, Reach, Secret};
+use crate::answers::{Bmc, LabHypervisor, Reach, Secret};
 use crate::rehearsal::lab::{Lab, Sbd};
 use crate::setup::Setup;
 
@@ -29,6 +29,8 @@ pub struct Ground {
     pub state_dir: PathBuf,
     /// Path of the backing device.
     pub device: String,
+    /// What runs the VMs on them.
+    pub hypervisor: LabHypervisor,
     /// The machines' BMCs.
     pub bmcs: [Access; 2],
     /// Their shared disk and watchdogs.
@@ -70,6 +72,7 @@ impl Ground {
             key: setup.places.identity.clone().context("the machines' key")?,
             state_dir: setup.places.state_dir.clone().context("the rehearsal's state folder")?,
             device: lab.data_device(),
+            hypervisor: lab.hypervisor(),
             bmcs: lab.bmcs().map(Into::into),
             sbd: lab.sbd(),
             work,

@@ -1,0 +1,145 @@
+//! hapair on the first machine itself: it reboots what it runs on, and goes on by itself behind the boot.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::proof::{self, Stage};
+use super::wait::Wait;
+use super::{command, for_its_owner};
+use crate::answers::{Reach, written};
+use crate::command::print;
+use crate::continuation;
+use crate::event::Event;
+use crate::journal::{Journal, Line};
+use crate::node::{At, Cmd, quote};
+use crate::setup::Places;
+
+/// Where its files are on that machine.
+const FOLDER: &str = "/root/pair";
+/// The program there.
+const PROGRAM: &str = "/usr/local/sbin/hapair";
+/// How long the whole install may take on emulated machines.
+const LIMIT: Duration = Duration::from_secs(7200);
+/// Between two looks: each is a process on a slow machine.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Puts a file (standard input) there, for its owner only, and onto the disk: the machine loses its power soon.
+const PUT: &str = r#"set -eu
+mkdir -p "${1%/*}"
+umask 077
+cat >"$1"
+chmod "$2" "$1"
+sync"#;
+
+/// Runs the command as systemd's own, as nobody's connection outlives the machine's reboot. What it says is in `log`.
+const START: &str = r#"set -eu
+[ -f "$1/started" ] && exit
+touch "$1/started"
+systemd-run --quiet --unit=hapair-rehearsed --setenv=HOME=/root --working-directory="$1" sh -c "exec $2 >>log 2>&1""#;
+
+/// Installs from there up to the end, as a user would who has nothing but the two nodes.
+///
+/// # Errors
+/// When it does not come to its end, or did not go on by itself on the way.
+pub fn install(stage: &Stage<'_>) -> Result<()> {
+    let Stage { setup, pair, cancel, .. } = stage;
+    // Of this rehearsal alone, and gone with it.
+    let scratch = setup.state.join("on-node");
+    std::fs::create_dir_all(&scratch).with_context(|| format!("making {}", scratch.display()))?;
+    let put = |at: At, path: &str, mode: &str, bytes: &[u8]| {
+        let cmd = Cmd::write_sh(PUT, [path, mode]).stdin(bytes).secret(true).timeout(Duration::from_secs(600));
+        proof::ask(pair, at, &cmd).map(drop)
+    };
+    put(At::First, PROGRAM, "755", &program(&scratch)?)?;
+    let version = proof::ask(pair, At::First, &Cmd::read([PROGRAM, "--version"])).context(
+        "this build of hapair does not run on the machine: build it on its release of Debian, or an older one",
+    )?;
+    let identity = format!("{FOLDER}/login");
+    let key = setup.places.identity.as_deref().context("the machines' key")?;
+    put(At::First, &identity, "600", &std::fs::read(key).with_context(|| format!("reading {}", key.display()))?)?;
+
+    let told = proof::ask(pair, At::Second, &Cmd::read(["ssh-keygen", "-lf", "/etc/ssh/ssh_host_ed25519_key.pub"]))?;
+    let fingerprint = told.split_whitespace().nth(1).context("no fingerprint of the second machine's host key")?;
+    let mut answers = setup.answers.clone();
+    let [first, second] = &mut answers.nodes;
+    first.ssh = Reach::Local;
+    second.ssh = Reach::Ssh { user: "root".to_owned(), host: second.address.to_string(), port: 22 };
+    second.host_key = Some(fingerprint.to_owned());
+    let file = format!("{FOLDER}/answers.yaml");
+    put(At::First, &file, "600", written::text(&answers)?.as_bytes())?;
+
+    let state = format!("{FOLDER}/state");
+    let places = Places {
+        state_dir: Some(state.clone().into()),
+        identity: Some(identity.into()),
+        lab: Some(stage.lab.hypervisor()),
+        ..Places::default()
+    };
+    let line = places.command("install", Path::new(&file)).replacen("hapair", PROGRAM, 1);
+    let line = format!("{line} --continue-after-reboot");
+    print(&format!("{} runs {}\n  {line}\n", answers.nodes[0].name, version.trim()))?;
+    proof::ask(pair, At::First, &Cmd::write_sh(START, [FOLDER, &line]))?;
+
+    let journal = format!("{state}/{}/journal.jsonl", answers.cluster);
+    let mut wait = Wait::new(cancel, format!("the install on {}", answers.nodes[0].name), LIMIT, EVERY);
+    let runs = loop {
+        // Unreachable while it boots, and one at most is at work.
+        let script = format!("cat {} && {{ pidof hapair >&2 || true; }}", quote::word(&journal));
+        let missing = match pair.at(At::First).exec(&Cmd::read_sh(&script, [] as [&str; 0])) {
+            Ok(output) if output.ok() => {
+                for_its_owner(&scratch.join("journal.jsonl"), &output.text())?;
+                let lines = Journal::read(&scratch, &answers.cluster)?;
+                let at_work = !output.errors().trim().is_empty();
+                match lines.last().map(|line| &line.event) {
+                    Some(Event::RunDone { .. }) => break runs(&lines),
+                    Some(Event::Failed(failure)) if !at_work => {
+                        let log = proof::ask(pair, At::First, &Cmd::read_sh(LOG, [FOLDER, continuation::UNIT]))?;
+                        bail!("hapair on a node: {failure}\n{}", command::last_lines(&log, 30));
+                    }
+                    Some(_) => place(&lines),
+                    None => "it has not begun".to_owned(),
+                }
+            }
+            Ok(output) => format!("no journal yet: {}", output.errors().trim()),
+            Err(lost) => {
+                pair.at(At::First).transport.reset();
+                lost.to_string()
+            }
+        };
+        wait.again(&missing)?;
+    };
+    if runs < 2 {
+        bail!("hapair on a node came to its end in one run: the machine that it ran on was never rebooted");
+    }
+    print(&format!(
+        "proof: hapair on {} itself went on by itself behind each of {} boots of that machine, up to the end\n",
+        answers.nodes[0].name,
+        runs - 1
+    ))
+}
+
+/// What it said, and what its unit said behind the boot.
+const LOG: &str = r#"cat "$1/log"; journalctl --no-pager --quiet -u "$2""#;
+
+/// This program, without what only a debugger reads: a build for development is ten times as large with it.
+fn program(scratch: &Path) -> Result<Vec<u8>> {
+    let myself = std::env::current_exe().context("find hapair's own program file")?;
+    let small = scratch.join("hapair");
+    command::run("make hapair small", "strip", &["-o".as_ref(), small.as_os_str(), myself.as_os_str()])?;
+    std::fs::read(&small).with_context(|| format!("reading {}", small.display()))
+}
+
+fn runs(lines: &[Line]) -> usize {
+    lines.iter().filter(|line| matches!(line.event, Event::RunStarted { .. })).count()
+}
+
+/// Where it is.
+fn place(lines: &[Line]) -> String {
+    let step = lines.iter().rev().find_map(|line| match &line.event {
+        Event::StepStarted { step, .. } => Some(step.as_str()),
+        _ => None,
+    });
+    format!("run {}, step {}", runs(lines), step.unwrap_or("none yet"))
+}
