@@ -2,7 +2,8 @@
 # make rehearse-xen  the same under real Xen in QEMU (minutes with KVM, about an hour emulated)
 # make test          all tests, the uml rehearsal included (under 30 minutes from a cold clone)
 # make matrix        the installer killed in every action, the power of each machine cut and its line silent in every step (hours)
-# make matrix-xen    the power of each QEMU machine cut in the steps that need Xen, SBD there, a drill of live migration (hours emulated)
+# make matrix-xen    the power of each QEMU machine cut in the steps that need Xen, SBD there, the install on a node itself, VMs
+#                    moved live and killed (hours emulated)
 # make figures       what needs no machine: damaged journals, generated answers, silent links, canary secrets, kills (minutes)
 # make drill         the drill, all eleven parts, on two throw-away machines; its page is drill.html (an hour and a half)
 # make guards        what a device may hold x destructive actions x consent, on real devices in one machine: the table
@@ -42,6 +43,7 @@ matrix: figures
 	$(CARGO) run --quiet -- rehearse --engine uml --harm kill-actions --harm-in $(INSTALLING)
 	$(CARGO) run --quiet -- rehearse --engine uml --harm power --harm-in $(INSTALLING)
 	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --swap-bmcs
+	$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --on-node
 	for method in agent levels sbd; do \
 		$(CARGO) run --quiet -- rehearse --engine uml --preinstalled --answers tests/answers/good/$$method.yaml || exit 1; done
 
@@ -49,6 +51,7 @@ matrix-xen:
 	QEMU="$(QEMU)" tests/tools rehearse-xen
 	$(CARGO) run --quiet -- rehearse --engine qemu --harm power --harm-in xen-boot,vms $(if $(QEMU),--qemu $(QEMU))
 	$(CARGO) run --quiet -- rehearse --engine qemu --preinstalled --answers tests/answers/good/sbd.yaml --drill migrate $(if $(QEMU),--qemu $(QEMU))
+	$(CARGO) run --quiet -- rehearse --engine qemu --preinstalled --on-node --drill kill $(if $(QEMU),--qemu $(QEMU))
 
 drill:
 	tests/tools rehearse

@@ -57,8 +57,9 @@ pub fn forget(node: &Node) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// How often a run goes on by itself: after the reboot into Xen, and after the proof of the fencing has switched this node off.
-const TIMES: u32 = 2;
+/// How often a run goes on by itself: after the reboot into Xen, after the proof of the fencing has switched this node off, and
+/// when it is this node that loses once the link is cut.
+const TIMES: u32 = 3;
 
 /// Says how often it has gone on already.
 const COUNT: &str = "HAPAIR_CONTINUED";

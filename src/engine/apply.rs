@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Engine, Looked, Stop, look};
 use crate::action::{Change, Memory, Order, Refusal, RefusalKind, Settle, State};
+use crate::continuation;
 use crate::event::{Event, Failure};
 use crate::exit;
 use crate::health;
@@ -63,11 +64,19 @@ impl Engine<'_> {
         if reboots && !orders.is_empty() && self.local == Some(down) {
             return Err(self.reboot_here(step, action, down, &orders));
         }
-        for (number, order) in orders.iter().enumerate() {
-            // Only the last one can end its own connection.
-            self.order(step, action, order, reboots && number + 1 == orders.len())?;
+        let bring_about = || {
+            for (number, order) in orders.iter().enumerate() {
+                // Only the last one can end its own connection.
+                self.order(step, action, order, reboots && number + 1 == orders.len())?;
+            }
+            self.until_satisfied(step, action, at, settle.as_ref())
+        };
+        match (self.local, instance.reboots()) {
+            (Some(here), Some(peer)) if here != peer && !orders.is_empty() => {
+                self.in_case_it_hits(step, action, here, bring_about)?;
+            }
+            _ => bring_about()?,
         }
-        self.until_satisfied(step, action, at, settle.as_ref())?;
         self.say(&Event::ActionDone {
             step: step.step.id.clone(),
             action: action.id.clone(),
@@ -76,6 +85,22 @@ impl Engine<'_> {
             seconds: began.elapsed().as_secs_f64(),
         })?;
         Ok(1)
+    }
+
+    /// The peer is to be switched off, and it may be this machine all the same: behind a cut link the slower one loses, and BMCs
+    /// can be mixed up. Then this goes on as behind a reboot of its own. Whatever comes of it, no later boot does.
+    fn in_case_it_hits(
+        &self,
+        step: &PlannedStep,
+        action: &PlannedAction,
+        here: At,
+        bring_about: impl FnOnce() -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let Some(cmd) = &self.continuation else { return bring_about() };
+        self.order(step, action, &Order::new(here, cmd.clone()), false)?;
+        let ended = bring_about();
+        let forgotten = continuation::forget(self.pair.at(here)).map_err(|failure| self.stop(failure));
+        ended.and(forgotten.map(drop))
     }
 
     /// Reboots the machine that this process runs on: says so, and how it goes on.

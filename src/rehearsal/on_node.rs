@@ -1,7 +1,7 @@
 //! hapair on the first machine itself: it reboots what it runs on, and goes on by itself behind the boot.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -22,6 +22,8 @@ const FOLDER: &str = "/root/pair";
 const PROGRAM: &str = "/usr/local/sbin/hapair";
 /// How long the whole install may take on emulated machines.
 const LIMIT: Duration = Duration::from_secs(7200);
+/// How long nobody may be at work there: behind a boot SSH answers before the unit runs.
+const IDLE: Duration = Duration::from_secs(600);
 /// Between two looks: each is a process on a slow machine.
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -84,6 +86,7 @@ pub fn install(stage: &Stage<'_>) -> Result<()> {
 
     let journal = format!("{state}/{}/journal.jsonl", answers.cluster);
     let mut wait = Wait::new(cancel, format!("the install on {}", answers.nodes[0].name), LIMIT, EVERY);
+    let mut seen_at_work = Instant::now();
     let runs = loop {
         // Unreachable while it boots, and one at most is at work.
         let script = format!("cat {} && {{ pidof hapair >&2 || true; }}", quote::word(&journal));
@@ -91,12 +94,19 @@ pub fn install(stage: &Stage<'_>) -> Result<()> {
             Ok(output) if output.ok() => {
                 for_its_owner(&scratch.join("journal.jsonl"), &output.text())?;
                 let lines = Journal::read(&scratch, &answers.cluster)?;
-                let at_work = !output.errors().trim().is_empty();
+                if !output.errors().trim().is_empty() {
+                    seen_at_work = Instant::now();
+                }
+                let idle = seen_at_work.elapsed() > IDLE;
                 match lines.last().map(|line| &line.event) {
                     Some(Event::RunDone { .. }) => break runs(&lines),
-                    Some(Event::Failed(failure)) if !at_work => {
+                    event if idle => {
                         let log = proof::ask(pair, At::First, &Cmd::read_sh(LOG, [FOLDER, continuation::UNIT]))?;
-                        bail!("hapair on a node: {failure}\n{}", command::last_lines(&log, 30));
+                        let why = match event {
+                            Some(Event::Failed(failure)) => failure.to_string(),
+                            _ => format!("it does not go on; {}", place(&lines)),
+                        };
+                        bail!("hapair on a node: {why}\n{}", command::last_lines(&log, 30));
                     }
                     Some(_) => place(&lines),
                     None => "it has not begun".to_owned(),
@@ -104,6 +114,7 @@ pub fn install(stage: &Stage<'_>) -> Result<()> {
             }
             Ok(output) => format!("no journal yet: {}", output.errors().trim()),
             Err(lost) => {
+                seen_at_work = Instant::now();
                 pair.at(At::First).transport.reset();
                 lost.to_string()
             }

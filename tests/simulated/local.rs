@@ -59,6 +59,14 @@ fn the_own_machine_is_rebooted_last_and_the_same_command_goes_on() {
         );
         assert!(!model.world().machines[0].records.contains_key("fencing-node1.proved"));
         assert!(matches!(run(&model, state.path(), by_itself), Ended::Done { .. }));
+        // The proof with the link cut may hit this machine instead of its peer: the unit is there meanwhile, and gone again behind.
+        let orders = model.transports[0].log();
+        let asked = |word: &str| {
+            let of_the_unit = orders.iter().filter(|cmd| cmd.argv.contains(&continuation::UNIT.to_owned()));
+            of_the_unit.filter(|cmd| cmd.argv.iter().any(|text| text.contains(word))).count()
+        };
+        assert_eq!(asked("systemctl enable"), if by_itself { 3 } else { 0 });
+        assert_eq!(asked("rm -f"), usize::from(by_itself));
         let world = model.world();
         assert_eq!((world.reboots, world.create_md, world.mkfs), ([1, 1], [1, 1], 1));
         assert_eq!(world.fenced.values().collect::<Vec<_>>(), [&1, &1]);

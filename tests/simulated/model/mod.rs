@@ -52,6 +52,8 @@ pub struct Machine {
     /// GRUB's menu as update-grub wrote it.
     pub menu: String,
     pub boots: usize,
+    /// The unit is there with which a run goes on behind the next boot.
+    pub continues: bool,
     pub xen: bool,
     pub module: bool,
     /// Commands of steps whose `unless` holds by now.
@@ -223,6 +225,7 @@ impl Machine {
     /// Down and up again.
     pub fn reboot(&mut self) {
         self.boots += 1;
+        self.continues = false;
         self.xen = self.menu.contains("multiboot2");
         self.module = self.files.contains_key("/etc/modules-load.d/drbd.conf");
         (self.up, self.primary, self.mounted) = (false, false, false);

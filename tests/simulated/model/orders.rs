@@ -72,6 +72,7 @@ fn script_of(world: &mut World, at: At, cmd: &Cmd, script: &str, args: &[&str]) 
         return write(world, at, cmd, args);
     }
     if args.first() == Some(&"hapair-continue.service") {
+        world.machines[me].continues = script.contains("systemctl enable");
         return says("");
     }
     if script.contains("# $1 name, $2 text, $3 name of what it takes the place of") {
@@ -243,7 +244,9 @@ fn shoot(world: &mut World, at: At, args: &[&str]) -> Output {
     let devices = [format!("fence-{victim}"), format!("fence-1-{victim}")];
     assert!(devices.iter().any(|device| cluster::holds(world, device)), "no device for {victim}");
     assert!(world.cib["resources"].iter().any(|object| object.contains("drbd-r0-clone")), "nothing brings it back");
-    world.machines[at.peer().index()].boots += 1;
+    let peer = &mut world.machines[at.peer().index()];
+    peer.boots += 1;
+    peer.continues = false;
     *world.fenced.entry((*victim).to_owned()).or_default() += 1;
     if let Some(note) = world.machines[at.index()].records.get_mut(*file) {
         note.push_str("ordered=yes\nseconds=24\n");

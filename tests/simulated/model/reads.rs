@@ -277,6 +277,8 @@ pub fn other(world: &World, at: At, cmd: &Cmd) -> Output {
                 fails(7, "")
             }
         }
+        [.., "hapair-continue.service"] if machine.continues => says(""),
+        [.., "hapair-continue.service"] => fails(1, ""),
         ["sh", "-c", script, ..] if script.contains("cat /proc/drbd") => says(world.proc_drbd(at)),
         _ => panic!("a read that this model does not know: {}", cmd.argv.join(" ")),
     }
