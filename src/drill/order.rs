@@ -21,6 +21,8 @@ const STANDBY: u64 = 900;
 /// Seconds for which nothing may happen while nobody can fence. From the cut on no heartbeat reaches the disks, and a node
 /// without one resets itself after 150 s (`templates/ocfs2/o2cb.tera`): the links have to be back well before.
 const HELPLESS: u64 = 90;
+/// Seconds after which the node's own timer puts those links back, should nobody else do so.
+const HELPLESS_AT_MOST: u64 = 120;
 
 /// OCFS2's port (`templates/ocfs2/`).
 const O2CB: u16 = 7777;
@@ -151,20 +153,20 @@ impl Ground<'_> {
             }
             Part::Power => vec![stage(vec![sysrq(at, "b")], Until::Booted(at))],
             Part::Panic => vec![stage(vec![sysrq(at, "c")], Until::Booted(at))],
-            Part::ClusterLink => vec![stage(vec![Self::cut(at, &self.first(at, &["udp"]))], answered)],
+            Part::ClusterLink => vec![stage(vec![Self::cut(at, CUT, &self.first(at, &["udp"]))], answered)],
             Part::ReplicationLink => {
                 let ports = [format!("tcp:{}", self.answers.storage.port), format!("tcp:{O2CB}")];
                 let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
-                vec![stage(vec![Self::cut(at, &self.first(at, &ports))], answered)]
+                vec![stage(vec![Self::cut(at, CUT, &self.first(at, &ports))], answered)]
             }
-            Part::BothLinks => vec![pulled(vec![Self::cut(at, &self.all(at))], &[Plug::Links], answered)],
+            Part::BothLinks => vec![pulled(vec![Self::cut(at, CUT, &self.all(at))], &[Plug::Links], answered)],
             Part::FencingDead => {
-                let bmcs = |at: At, links: Vec<(String, String)>| {
+                let bmcs = |at: At, seconds: u64, links: Vec<(String, String)>| {
                     let cuts = bmcs.iter().map(|bmc| (bmc.clone(), "all".to_owned()));
-                    Self::cut(at, &cuts.chain(links).collect::<Vec<_>>())
+                    Self::cut(at, seconds, &cuts.chain(links).collect::<Vec<_>>())
                 };
                 // What fences first, on both; the links last, when every name has been found.
-                let orders = vec![bmcs(at.peer(), Vec::new()), bmcs(at, self.all(at))];
+                let orders = vec![bmcs(at.peer(), CUT, Vec::new()), bmcs(at, HELPLESS_AT_MOST, self.all(at))];
                 vec![pulled(orders, &[Plug::Bmcs, Plug::Links], Until::Watched(HELPLESS))]
             }
             Part::Kill => vec![
@@ -217,7 +219,7 @@ impl Ground<'_> {
         std::iter::once(peer.address.to_string()).chain(second).map(|peer| (peer, "all".to_owned())).collect()
     }
 
-    fn cut(at: At, cuts: &[(String, String)]) -> Order {
+    fn cut(at: At, seconds: u64, cuts: &[(String, String)]) -> Order {
         let what: Vec<String> = cuts
             .iter()
             .map(|(peer, what)| match what.strip_prefix("tcp:") {
@@ -226,11 +228,11 @@ impl Ground<'_> {
                 None => format!("everything of {peer}"),
             })
             .collect();
-        let args =
-            std::iter::once(CUT.to_string()).chain(cuts.iter().flat_map(|(peer, what)| [peer.clone(), what.clone()]));
+        let args = std::iter::once(seconds.to_string())
+            .chain(cuts.iter().flat_map(|(peer, what)| [peer.clone(), what.clone()]));
         Order::new(
             at,
-            format!("tc filter: drop {}, for {CUT} s at most", what.join(" and ")),
+            format!("tc filter: drop {}, for {seconds} s at most", what.join(" and ")),
             Cmd::write_sh(LINK, args).timeout(Duration::from_secs(120)),
         )
     }
@@ -238,16 +240,22 @@ impl Ground<'_> {
     /// Takes back whatever a part may have left: on each node, then in the cluster.
     #[must_use]
     pub fn mend(&self) -> Vec<Order> {
-        // The links first, on both: it is quick, and without them the rest may wait for an answer of the cluster.
-        let unlink =
-            |at| Order::new(at, "tc: let through again what was cut here", Cmd::write_sh(UNLINK, [self.name(at)]));
         let mend = |at| {
             let args = [self.answers.storage.resource.as_str(), self.name(at)];
             Order::new(at, "mend what was detached or in standby here", Cmd::write_sh(MEND, args))
         };
-        let mut orders: Vec<Order> = At::BOTH.into_iter().map(unlink).chain(At::BOTH.into_iter().map(mend)).collect();
+        // The links first, on both: it is quick, and without them the rest may wait for an answer of the cluster.
+        let mut orders = self.links();
+        orders.extend(At::BOTH.map(mend));
         orders.push(self.unban());
         orders
+    }
+
+    /// Puts the links back alone: of these commands none waits for an answer of the cluster.
+    pub fn links(&self) -> Vec<Order> {
+        let unlink =
+            |at| Order::new(at, "tc: let through again what was cut here", Cmd::write_sh(UNLINK, [self.name(at)]));
+        At::BOTH.map(unlink).to_vec()
     }
 
     /// Takes the constraints of a move away, of all VMs and of the counter.
@@ -389,5 +397,8 @@ mod tests {
         assert_eq!(orders[0].at, At::Second);
         assert!(!orders[0].typed.contains("10.0.0."), "{}", orders[0].typed);
         assert!(orders[1].typed.contains("10.0.0.2") && orders[1].typed.contains("192.0.2.201"), "{}", orders[1].typed);
+        // Nobody watches any more: the links are back before the nodes reset themselves, and what fences not before them.
+        assert_eq!(orders[1].cmd.argv[4], "120");
+        assert_eq!(orders[0].cmd.argv[4], "600");
     }
 }

@@ -102,6 +102,17 @@ impl Drill<'_> {
         }
     }
 
+    /// Puts the links and the BMCs back at once, whoever answers or not: the nodes' own limits run. What fails here is tried
+    /// again with all the rest.
+    pub(super) fn links_back(&self) -> Result<(), Stop> {
+        self.plug_in()?;
+        let ground = Ground { answers: &self.setup.answers, serving: At::First, vms: &[] };
+        for order in ground.links() {
+            let _ = self.run(&order);
+        }
+        Ok(())
+    }
+
     /// The commands that take back what a part may have left, on the nodes that answer; gives what could not be.
     fn take_back(&self) -> Result<(), Stop> {
         let ground = Ground { answers: &self.setup.answers, serving: At::First, vms: &[] };

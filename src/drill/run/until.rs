@@ -14,6 +14,9 @@ use crate::node::At;
 /// How long something may take to leave a node, in seconds.
 const LEAVE: f64 = 900.0;
 
+/// How much longer than asked for the pair is left as it is for a look that is under way, in seconds.
+const LATE_LOOK: f64 = 20.0;
+
 impl Drill<'_> {
     /// Waits for it; gives how each VM has moved, in words, where that was asked for.
     pub(super) fn until(
@@ -75,9 +78,10 @@ impl Drill<'_> {
                 #[allow(clippy::cast_precision_loss)]
                 let seconds = seconds as f64;
                 let mut taken: BTreeSet<(String, At)> = BTreeSet::new();
-                self.wait(part.id(), "nothing to happen", seconds + 1.0, |now| {
+                // A look at nodes that don't hear each other can take long; a little longer than asked for is no harm.
+                self.wait(part.id(), "nothing to happen", seconds + LATE_LOOK, |now| {
                     taken.extend(taken_over(answers, before, now));
-                    (now.at - began >= seconds).then_some(())
+                    (now.at - began >= seconds && self.watch.noticed().contains("node-unclean")).then_some(())
                 })?;
                 let nodes = self.watch.ledger().nodes(began, self.watch.time());
                 if let Some((_, serving)) = before.acknowledged
