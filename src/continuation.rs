@@ -105,6 +105,9 @@ fn text(
     let user = user.map(|id| format!("User={id}\n")).unwrap_or_default();
     let folder = folder.to_str().filter(|path| !path.contains('\n')).context("the folder's name is not plain text")?;
     let folder = folder.replace('%', "%%");
+    // Not oneshot: that one is "starting" for as long as it runs. The boot would not be over until then, and when systemd reads its
+    // units anew meanwhile (`enable` has it do so), the limit of a start is the default one again, since this file is gone: the
+    // run was killed in the middle of the step messaging.
     Ok(format!(
         "# Written by hapair, which rebooted this machine and goes on once after the boot. It removes itself.\n\
          [Unit]\n\
@@ -113,8 +116,7 @@ fn text(
          After=network-online.target ssh.service\n\
          \n\
          [Service]\n\
-         Type=oneshot\n\
-         TimeoutStartSec=infinity\n\
+         Type=exec\n\
          WorkingDirectory={folder}\n\
          {user}{variables}\
          ExecStartPre=+/bin/rm -f /etc/systemd/system/{UNIT} /etc/systemd/system/multi-user.target.wants/{UNIT}\n\
@@ -145,6 +147,7 @@ mod tests {
         let environment = [("HOME", OsString::from("/root"))];
         let text =
             text(Path::new("/usr/bin/hapair"), Path::new("/root/a b"), &words, &environment, None).expect("a unit");
+        assert!(text.contains("\nType=exec\n"), "{text}");
         assert!(
             text.contains("ExecStart=\"/usr/bin/hapair\" \"install\" \"--answers\" \"my 100%% \\\"pair\\\".yaml\"\n")
         );

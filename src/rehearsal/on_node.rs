@@ -24,6 +24,8 @@ const PROGRAM: &str = "/usr/local/sbin/hapair";
 const LIMIT: Duration = Duration::from_secs(7200);
 /// How long nobody may be at work there: behind a boot SSH answers before the unit runs.
 const IDLE: Duration = Duration::from_secs(600);
+/// How long a run that went on by itself is let alone before systemd reads all units anew: longer than a start may take.
+const REREAD: Duration = Duration::from_secs(100);
 /// Between two looks: each is a process on a slow machine.
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -87,6 +89,8 @@ pub fn install(stage: &Stage<'_>) -> Result<()> {
     let journal = format!("{state}/{}/journal.jsonl", answers.cluster);
     let mut wait = Wait::new(cancel, format!("the install on {}", answers.nodes[0].name), LIMIT, EVERY);
     let mut seen_at_work = Instant::now();
+    let mut went_on: Option<Instant> = None;
+    let mut reread = false;
     let runs = loop {
         // Unreachable while it boots, and one at most is at work.
         let script = format!("cat {} && {{ pidof hapair >&2 || true; }}", quote::word(&journal));
@@ -96,6 +100,14 @@ pub fn install(stage: &Stage<'_>) -> Result<()> {
                 let lines = Journal::read(&scratch, &answers.cluster)?;
                 if !output.errors().trim().is_empty() {
                     seen_at_work = Instant::now();
+                }
+                if runs(&lines) > 1 {
+                    let went_on = went_on.get_or_insert_with(Instant::now);
+                    if !reread && went_on.elapsed() > REREAD {
+                        // Packages and steps do so: the unit that runs must outlive it, though it has removed its own file.
+                        proof::ask(pair, At::First, &Cmd::write(["systemctl", "daemon-reload"]))?;
+                        reread = true;
+                    }
                 }
                 let idle = seen_at_work.elapsed() > IDLE;
                 match lines.last().map(|line| &line.event) {
