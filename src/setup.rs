@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use clap::ValueEnum as _;
 
 use crate::answers::load::Secrets as SecretValues;
 use crate::answers::{Answers, LabHypervisor, NodeAnswers, Reach, load};
@@ -58,8 +59,8 @@ impl Places {
                 words.extend([option.to_owned(), value.display().to_string()]);
             }
         }
-        if let Some(machines) = self.lab {
-            words.extend(["--lab".to_owned(), machines.word().to_owned()]);
+        if let Some(machines) = self.lab.and_then(|machines| machines.to_possible_value()) {
+            words.extend(["--lab".to_owned(), machines.get_name().to_owned()]);
         }
         quote::line(&words)
     }

@@ -61,15 +61,3 @@ pub enum LabHypervisor {
     /// The same, where the emulator can't run PVH guests; see [`Hypervisor::pv_guests`].
     XenEmulatedPv,
 }
-
-impl LabHypervisor {
-    /// As `--lab` has it.
-    pub fn word(self) -> &'static str {
-        match self {
-            LabHypervisor::StandIn => "stand-in",
-            LabHypervisor::Xen => "xen",
-            LabHypervisor::XenEmulated => "xen-emulated",
-            LabHypervisor::XenEmulatedPv => "xen-emulated-pv",
-        }
-    }
-}

@@ -157,6 +157,12 @@ impl Part {
         }
     }
 
+    /// Whether it cuts links between the nodes: as long as those are cut, no waiting for a node's answer may hold up anything.
+    #[must_use]
+    pub fn cuts_links(self) -> bool {
+        matches!(self, Part::ClusterLink | Part::ReplicationLink | Part::BothLinks | Part::FencingDead)
+    }
+
     /// What ends it, in words.
     #[must_use]
     pub fn restored(self) -> &'static str {
@@ -171,7 +177,11 @@ impl Part {
                  as near to a power cut as software gets: what is in a disk's own cache is not lost by it"
             }
             Part::Panic => "fencing switches the node off and on; a kernel with `panic=SECONDS` boots by itself",
-            Part::ClusterLink | Part::ReplicationLink | Part::BothLinks | Part::FencingDead => {
+            Part::FencingDead => {
+                "the filters are taken away; timers on the nodes do so after 2 minutes between the nodes and after 10 to what \
+                 fences, whatever happens here"
+            }
+            Part::ClusterLink | Part::ReplicationLink | Part::BothLinks => {
                 "the filter is taken away; a timer on the node does so after 10 minutes, whatever happens here"
             }
             Part::Kill => {

@@ -310,9 +310,6 @@ impl Drill<'_> {
                 break;
             }
             moved.extend(self.until(part, stage.until, &now, &mut seen)?);
-            if matches!(stage.until, Until::Watched(_)) {
-                self.links_back()?;
-            }
             (self.emit)(&Event::ActionDone {
                 step: part.id().to_owned(),
                 action: format!("{}-harm", index + 1),

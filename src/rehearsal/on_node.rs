@@ -13,11 +13,13 @@ use crate::command::print;
 use crate::continuation;
 use crate::event::Event;
 use crate::journal::{Journal, Line};
-use crate::node::{At, Cmd, quote};
+use crate::node::{At, Cmd};
 use crate::setup::Places;
 
 /// Where its files are on that machine.
 const FOLDER: &str = "/root/pair";
+/// hapair's state in it.
+const STATE: &str = "state";
 /// The program there.
 const PROGRAM: &str = "/usr/local/sbin/hapair";
 /// How long the whole install may take on emulated machines.
@@ -46,91 +48,13 @@ const START: &str = r#"systemd-run --quiet --unit=hapair-rehearsed --setenv=HOME
 /// # Errors
 /// When it does not come to its end, or did not go on by itself on the way.
 pub fn install(stage: &Stage<'_>) -> Result<()> {
-    let Stage { setup, pair, cancel, .. } = stage;
+    let answers = &stage.setup.answers;
     // Of this rehearsal alone, and gone with it.
-    let scratch = setup.state.join("on-node");
+    let scratch = stage.setup.state.join("on-node");
     std::fs::create_dir_all(&scratch).with_context(|| format!("making {}", scratch.display()))?;
-    let put = |at: At, path: &str, mode: &str, bytes: &[u8]| {
-        let cmd = Cmd::write_sh(PUT, [path, mode]).stdin(bytes).secret(true).timeout(Duration::from_secs(600));
-        proof::ask(pair, at, &cmd).map(drop)
-    };
-    put(At::First, PROGRAM, "755", &program(&scratch)?)?;
-    let version = proof::ask(pair, At::First, &Cmd::read([PROGRAM, "--version"])).context(
-        "this build of hapair does not run on the machine: build it on its release of Debian, or an older one",
-    )?;
-    let identity = format!("{FOLDER}/login");
-    let key = setup.places.identity.as_deref().context("the machines' key")?;
-    put(At::First, &identity, "600", &std::fs::read(key).with_context(|| format!("reading {}", key.display()))?)?;
-
-    let told = proof::ask(pair, At::Second, &Cmd::read(["ssh-keygen", "-lf", "/etc/ssh/ssh_host_ed25519_key.pub"]))?;
-    let fingerprint = told.split_whitespace().nth(1).context("no fingerprint of the second machine's host key")?;
-    let mut answers = setup.answers.clone();
-    let [first, second] = &mut answers.nodes;
-    first.ssh = Reach::Local;
-    second.ssh = Reach::Ssh { user: "root".to_owned(), host: second.address.to_string(), port: 22 };
-    second.host_key = Some(fingerprint.to_owned());
-    let file = format!("{FOLDER}/answers.yaml");
-    put(At::First, &file, "600", written::text(&answers)?.as_bytes())?;
-
-    let state = format!("{FOLDER}/state");
-    let places = Places {
-        state_dir: Some(state.clone().into()),
-        identity: Some(identity.into()),
-        lab: Some(stage.lab.hypervisor()),
-        ..Places::default()
-    };
-    let line = places.command("install", Path::new(&file)).replacen("hapair", PROGRAM, 1);
-    let line = format!("{line} --continue-after-reboot");
-    print(&format!("{} runs {}\n  {line}\n", answers.nodes[0].name, version.trim()))?;
-    proof::ask(pair, At::First, &Cmd::write_sh(START, [FOLDER, &line]))?;
-
-    let journal = format!("{state}/{}/journal.jsonl", answers.cluster);
-    let mut wait = Wait::new(cancel, format!("the install on {}", answers.nodes[0].name), LIMIT, EVERY);
-    let mut seen_at_work = Instant::now();
-    let mut went_on: Option<Instant> = None;
-    let mut reread = false;
-    let runs = loop {
-        // Unreachable while it boots, and one at most is at work.
-        let script = format!("cat {} && {{ pidof hapair >&2 || true; }}", quote::word(&journal));
-        let missing = match pair.at(At::First).exec(&Cmd::read_sh(&script, [] as [&str; 0])) {
-            Ok(output) if output.ok() => {
-                for_its_owner(&scratch.join("journal.jsonl"), &output.text())?;
-                let lines = Journal::read(&scratch, &answers.cluster)?;
-                if !output.errors().trim().is_empty() {
-                    seen_at_work = Instant::now();
-                }
-                if runs(&lines) > 1 {
-                    let went_on = went_on.get_or_insert_with(Instant::now);
-                    if !reread && went_on.elapsed() > REREAD {
-                        // Packages and steps do so: the unit that runs must outlive it, though it has removed its own file.
-                        let reload = Cmd::write(["systemctl", "daemon-reload"]);
-                        reread = pair.at(At::First).exec(&reload).is_ok_and(|output| output.ok());
-                    }
-                }
-                let idle = seen_at_work.elapsed() > IDLE;
-                match lines.last().map(|line| &line.event) {
-                    Some(Event::RunDone { .. }) => break runs(&lines),
-                    event if idle => {
-                        let log = proof::ask(pair, At::First, &Cmd::read_sh(LOG, [FOLDER, continuation::UNIT]))?;
-                        let why = match event {
-                            Some(Event::Failed(failure)) => failure.to_string(),
-                            _ => format!("it does not go on; {}", place(&lines)),
-                        };
-                        bail!("hapair on a node: {why}\n{}", command::last_lines(&log, 30));
-                    }
-                    Some(_) => place(&lines),
-                    None => "it has not begun".to_owned(),
-                }
-            }
-            Ok(output) => format!("no journal yet: {}", output.errors().trim()),
-            Err(lost) => {
-                seen_at_work = Instant::now();
-                pair.at(At::First).transport.reset();
-                lost.to_string()
-            }
-        };
-        wait.again(&missing)?;
-    };
+    let line = carry(stage, &scratch)?;
+    proof::ask(stage.pair, At::First, &Cmd::write_sh(START, [FOLDER, &line]))?;
+    let runs = until_done(stage, &scratch)?;
     if runs < 2 {
         bail!("hapair on a node came to its end in one run: the machine that it ran on was never rebooted");
     }
@@ -140,6 +64,94 @@ pub fn install(stage: &Stage<'_>) -> Result<()> {
         runs - 1
     ))
 }
+
+/// Brings there what a user has there: the program, a key, the answers. Gives the command line of the install.
+fn carry(stage: &Stage<'_>, scratch: &Path) -> Result<String> {
+    let Stage { setup, pair, .. } = stage;
+    let put = |path: &str, mode: &str, bytes: &[u8]| {
+        let cmd = Cmd::write_sh(PUT, [path, mode]).stdin(bytes).secret(true).timeout(Duration::from_secs(600));
+        proof::ask(pair, At::First, &cmd).map(drop)
+    };
+    put(PROGRAM, "755", &program(scratch)?)?;
+    let version = proof::ask(pair, At::First, &Cmd::read([PROGRAM, "--version"])).context(
+        "this build of hapair does not run on the machine: build it on its release of Debian, or an older one",
+    )?;
+    let identity = format!("{FOLDER}/login");
+    let key = setup.places.identity.as_deref().context("the machines' key")?;
+    put(&identity, "600", &std::fs::read(key).with_context(|| format!("reading {}", key.display()))?)?;
+
+    let told = proof::ask(pair, At::Second, &Cmd::read(["ssh-keygen", "-lf", "/etc/ssh/ssh_host_ed25519_key.pub"]))?;
+    let fingerprint = told.split_whitespace().nth(1).context("no fingerprint of the second machine's host key")?;
+    let mut answers = setup.answers.clone();
+    let [first, second] = &mut answers.nodes;
+    first.ssh = Reach::Local;
+    second.ssh = Reach::Ssh { user: "root".to_owned(), host: second.address.to_string(), port: 22 };
+    second.host_key = Some(fingerprint.to_owned());
+    let file = format!("{FOLDER}/answers.yaml");
+    put(&file, "600", written::text(&answers)?.as_bytes())?;
+
+    let places = Places {
+        state_dir: Some(Path::new(FOLDER).join(STATE)),
+        identity: Some(identity.into()),
+        lab: Some(stage.lab.hypervisor()),
+        ..Places::default()
+    };
+    let line = places.command("install", Path::new(&file)).replacen("hapair", PROGRAM, 1);
+    let line = format!("{line} --continue-after-reboot");
+    print(&format!("{} runs {}\n  {line}\n", answers.nodes[0].name, version.trim()))?;
+    Ok(line)
+}
+
+/// Waits for its end; gives how many runs that took.
+fn until_done(stage: &Stage<'_>, scratch: &Path) -> Result<usize> {
+    let Stage { setup, pair, cancel, .. } = stage;
+    let node = pair.at(At::First);
+    let journal = format!("{FOLDER}/{STATE}/{}/journal.jsonl", setup.answers.cluster);
+    let mut wait = Wait::new(cancel, format!("the install on {}", node.name), LIMIT, EVERY);
+    let mut seen_at_work = Instant::now();
+    let mut went_on: Option<Instant> = None;
+    let mut reread = false;
+    loop {
+        let missing = match node.exec(&Cmd::read_sh(LOOK, [journal.as_str()])) {
+            Ok(output) if output.ok() => {
+                for_its_owner(&scratch.join("journal.jsonl"), &output.text())?;
+                let lines = Journal::read(scratch, &setup.answers.cluster)?;
+                if !output.errors().trim().is_empty() {
+                    seen_at_work = Instant::now();
+                }
+                let last = lines.last().map(|line| &line.event);
+                if let Some(Event::RunDone { .. }) = last {
+                    return Ok(runs(&lines));
+                }
+                if seen_at_work.elapsed() > IDLE {
+                    let log = proof::ask(pair, At::First, &Cmd::read_sh(LOG, [FOLDER, continuation::UNIT]))?;
+                    let why = match last {
+                        Some(Event::Failed(failure)) => failure.to_string(),
+                        _ => format!("it does not go on; {}", place(&lines)),
+                    };
+                    bail!("hapair on a node: {why}\n{}", command::last_lines(&log, 30));
+                }
+                if runs(&lines) > 1 && !reread && went_on.get_or_insert_with(Instant::now).elapsed() > REREAD {
+                    // Packages and steps do so: the unit that runs must outlive it, though it has removed its own file.
+                    let reload = Cmd::write(["systemctl", "daemon-reload"]);
+                    reread = node.exec(&reload).is_ok_and(|output| output.ok());
+                }
+                place(&lines)
+            }
+            Ok(output) => format!("no journal yet: {}", output.errors().trim()),
+            // It boots.
+            Err(lost) => {
+                seen_at_work = Instant::now();
+                node.transport.reset();
+                lost.to_string()
+            }
+        };
+        wait.again(&missing)?;
+    }
+}
+
+/// The journal; and on standard error whether one is at work. `$1` the journal.
+const LOOK: &str = r#"cat "$1" && { pidof hapair >&2 || true; }"#;
 
 /// What it said, and what its unit said behind the boot.
 const LOG: &str = r#"cat "$1/log"; journalctl --no-pager --quiet -u "$2""#;

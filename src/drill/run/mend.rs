@@ -75,6 +75,9 @@ impl Drill<'_> {
     /// Takes back whatever the part did, and waits until the pair is healthy again; gives since when it is.
     pub(super) fn mend(&self, part: Part, serving: bool) -> Result<f64, Stop> {
         let began = self.watch.time();
+        if part.cuts_links() {
+            self.links_back()?;
+        }
         // A node that is booting can't be asked yet; nor can it hold anything but what the cluster remembers.
         let both = |now: &Now| now.heard.iter().all(|heard| heard.is_some_and(|at| now.at - at < FRESH)).then_some(());
         loop {
