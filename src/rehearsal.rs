@@ -426,9 +426,9 @@ fn for_its_owner(path: &Path, text: &str) -> Result<()> {
 
 fn keep(lab: &mut dyn Lab, setup: &Setup, cancel: &Cancel) -> Result<()> {
     let mut text = String::from("\nThe machines are left running; Ctrl-C ends them.\n");
+    let enter = uml::entrance().map(|enter| format!("{enter} ")).unwrap_or_default();
     for machine in Machine::BOTH {
         let login = lab.login(machine);
-        let enter = uml::entrance().map(|enter| format!("{enter} ")).unwrap_or_default();
         text.push_str(&format!(
             "  {}: {enter}ssh -p {} -i {} -o UserKnownHostsFile={} root@{}\n",
             setup.answers.nodes[machine.index()].name,
@@ -438,14 +438,13 @@ fn keep(lab: &mut dyn Lab, setup: &Setup, cancel: &Cancel) -> Result<()> {
             login.host
         ));
     }
-    if let Some(enter) = uml::entrance() {
+    if !enter.is_empty() {
         let key = lab.login(Machine::First).key;
-        text.push_str(&format!("  the wizard: {enter} env HAPAIR_LAB=stand-in hapair --identity {}\n", key.display()));
+        text.push_str(&format!("  the wizard: {enter}env HAPAIR_LAB=stand-in hapair --identity {}\n", key.display()));
     }
     let path = setup.state.join("answers.yaml");
     for_its_owner(&path, &written::text(&setup.answers)?)?;
     let places = Places { lab: Some(lab.hypervisor()), ..setup.places.clone() };
-    let enter = uml::entrance().map(|enter| format!("{enter} ")).unwrap_or_default();
     text.push_str(&format!("  the pair: {enter}{}\n", places.command("status", &path)));
     for (bmc, node) in lab.bmcs().iter().zip(&setup.answers.nodes) {
         let path = setup.state.join(format!("bmc-of-{}", node.name));
