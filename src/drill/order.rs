@@ -237,21 +237,19 @@ impl Ground<'_> {
         )
     }
 
-    /// Takes back whatever a part may have left: on each node, then in the cluster.
+    /// Takes back whatever else a part may have left: on each node, then in the cluster.
     #[must_use]
     pub fn mend(&self) -> Vec<Order> {
         let mend = |at| {
             let args = [self.answers.storage.resource.as_str(), self.name(at)];
             Order::new(at, "mend what was detached or in standby here", Cmd::write_sh(MEND, args))
         };
-        // The links first, on both: it is quick, and without them the rest may wait for an answer of the cluster.
-        let mut orders = self.links();
-        orders.extend(At::BOTH.map(mend));
-        orders.push(self.unban());
-        orders
+        At::BOTH.into_iter().map(mend).chain([self.unban()]).collect()
     }
 
-    /// Puts the links back alone: of these commands none waits for an answer of the cluster.
+    /// Puts the links back, before anything else: it is quick, asks nobody, and without them the rest may wait for an answer of
+    /// the cluster.
+    #[must_use]
     pub fn links(&self) -> Vec<Order> {
         let unlink =
             |at| Order::new(at, "tc: let through again what was cut here", Cmd::write_sh(UNLINK, [self.name(at)]));
@@ -383,11 +381,12 @@ mod tests {
     }
 
     #[test]
-    fn links_are_whole_on_both_nodes_before_anything_asks_the_cluster() {
+    fn links_are_made_whole_on_both_nodes_without_asking_the_cluster() {
         let answers = answers();
-        let mend = Ground { answers: &answers, serving: At::First, vms: &[] }.mend();
-        let tc: Vec<bool> = mend.iter().map(|order| order.cmd.argv[2].contains("tc qdisc del")).collect();
-        assert_eq!(tc, [true, true, false, false, false]);
+        let ground = Ground { answers: &answers, serving: At::First, vms: &[] };
+        let tc = |order: &Order| order.cmd.argv[2].contains("tc qdisc del");
+        assert_eq!(ground.links().iter().map(tc).collect::<Vec<_>>(), [true, true]);
+        assert!(!ground.mend().iter().any(tc));
         assert!(!UNLINK.contains("crm_") && !UNLINK.contains("drbdadm"));
     }
 

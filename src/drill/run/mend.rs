@@ -75,16 +75,16 @@ impl Drill<'_> {
     /// Takes back whatever the part did, and waits until the pair is healthy again; gives since when it is.
     pub(super) fn mend(&self, part: Part, serving: bool) -> Result<f64, Stop> {
         let began = self.watch.time();
-        if part.cuts_links() {
-            self.links_back()?;
-        }
+        let mut linked = part.cuts_links() && self.links_back().is_ok();
         // A node that is booting can't be asked yet; nor can it hold anything but what the cluster remembers.
         let both = |now: &Now| now.heard.iter().all(|heard| heard.is_some_and(|at| now.at - at < FRESH)).then_some(());
         loop {
             if self.wait(part.id(), "both nodes to answer", HEALTHY, both)?.is_none() {
                 return Err(self.not_healthy(part).into());
             }
-            match self.take_back() {
+            let links = if linked { Ok(()) } else { self.links_back() };
+            linked = links.is_ok();
+            match self.rest_back(links) {
                 // One that had just booted may be fenced only now: it is asked again.
                 Err(Stop::Failed(failure)) if self.watch.time() - began < AGAIN => {
                     self.note(format!("not yet: {}", failure.to_string().lines().next().unwrap_or_default()))?;
@@ -105,24 +105,23 @@ impl Drill<'_> {
         }
     }
 
-    /// Puts the links and the BMCs back at once, whoever answers or not: the nodes' own limits run. What fails here is tried
-    /// again with all the rest.
-    pub(super) fn links_back(&self) -> Result<(), Stop> {
-        self.plug_in()?;
+    /// Puts the links and the BMCs back, whoever answers or not: the nodes' own limits run.
+    fn links_back(&self) -> Result<(), Stop> {
         let ground = Ground { answers: &self.setup.answers, serving: At::First, vms: &[] };
-        for order in ground.links() {
-            let _ = self.run(&order);
-        }
-        Ok(())
+        self.all_of(self.plug_in(), &ground.links())
     }
 
-    /// The commands that take back what a part may have left, on the nodes that answer; gives what could not be.
-    fn take_back(&self) -> Result<(), Stop> {
+    /// What else a part may have left.
+    fn rest_back(&self, links: Result<(), Stop>) -> Result<(), Stop> {
         let ground = Ground { answers: &self.setup.answers, serving: At::First, vms: &[] };
-        let mut first = self.plug_in();
-        for order in ground.mend() {
-            // One that fails is no reason to leave the others.
-            let done = self.run(&order);
+        self.all_of(links, &ground.mend())
+    }
+
+    /// Runs these on the nodes that answer, whatever came `first`: one that fails is no reason to leave the others. Gives
+    /// the first that failed.
+    fn all_of(&self, mut first: Result<(), Stop>, orders: &[Order]) -> Result<(), Stop> {
+        for order in orders {
+            let done = self.run(order);
             if first.is_ok() {
                 first = done;
             }
@@ -135,7 +134,7 @@ impl Drill<'_> {
     /// # Errors
     /// What is left.
     pub fn leave(&self) -> Result<(), Stop> {
-        let taken = self.take_back();
+        let taken = self.rest_back(self.links_back());
         let removed = self.remove_guest();
         taken.and(removed)
     }
