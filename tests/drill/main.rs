@@ -141,6 +141,18 @@ fn what_the_cluster_only_remembers_is_forgotten() {
 }
 
 #[test]
+fn cut_links_come_back_on_a_node_that_answers_while_the_other_one_does_not() {
+    let stage = Stage::new();
+    stage.model.lock().unwrap().gone[1] = 6.0;
+    let mut kept = Unfinished { running: Some(Part::FencingDead), ..Unfinished::new() };
+    let restored = stage.drill(|drill| drill.restore(&mut kept));
+    assert!(restored.is_ok(), "{restored:?}");
+    let written = stage.written();
+    // Once at once, and once more when the other one answers.
+    assert_eq!(written[..4], ["node1: unlink", "node1: unlink", "node2: unlink", "node1: mend"], "{written:?}");
+}
+
+#[test]
 fn ctrl_c_takes_everything_back() {
     let stage = Stage::new();
     let mut kept = Unfinished::new();

@@ -56,7 +56,7 @@ pub struct Model {
     pub swallowed: Vec<u64>,
     /// How often each node has booted, and until when it does not answer.
     boots: [u32; 2],
-    gone: [f64; 2],
+    pub gone: [f64; 2],
     /// Everything between the nodes is cut.
     cut: bool,
     /// Both sides write meanwhile; until when they differ.
